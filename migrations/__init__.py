@@ -1,0 +1,1 @@
+"""Alembic migrations; ship as `tracker.migrations`."""

@@ -1,0 +1,116 @@
+"""The event: one hook that Keras invoked, or one fact of a run's life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from tracker.errors import UnknownKind
+
+#: The event vocabulary that this program writes; `run_began` carries it.
+VERSION = 1
+
+#: Keras's hooks, without their `on_`, in the order in which a call runs through them.
+HOOKS = (
+    "train_begin",
+    "epoch_begin",
+    "train_batch_begin",
+    "train_batch_end",
+    "test_begin",
+    "test_batch_begin",
+    "test_batch_end",
+    "test_end",
+    "epoch_end",
+    "train_end",
+    "predict_begin",
+    "predict_batch_begin",
+    "predict_batch_end",
+    "predict_end",
+)
+
+#: Facts of a run's life that no hook tells.
+FACTS = (
+    "run_began",
+    "run_resumed",
+    "call_began",
+    "run_ended",
+    "run_crashed",
+    "run_renamed",
+    "tags_changed",
+    "note_changed",
+    "run_archived",
+    "run_restored",
+    "events_pruned",
+)
+
+KINDS = HOOKS + FACTS
+
+#: The phase of each hook; epochs belong to training.
+PHASES = {
+    hook: "train" if hook.startswith("epoch") else hook.partition("_")[0] for hook in HOOKS
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of a run's stream."""
+
+    #: 1, 2, 3 … without gaps in its run: the order in which hooks were invoked.
+    seq: int
+    #: Wall clock of the trainer, integer microseconds since 1970 UTC.
+    at: int
+    #: One of `KINDS`.
+    kind: str
+    #: 1, and one more each time the run is resumed.
+    attempt: int
+    #: Which fit, evaluate or predict of this attempt, from 1; None for facts.
+    call: int | None
+    #: The epoch that everything inside one belongs to, from 0, else None.
+    epoch: int | None
+    #: Keras's index as given, for batch hooks, else None.
+    batch: int | None
+    #: The logs that the hook received; for facts, their data.
+    logs: dict[str, Any]
+
+
+class Record(NamedTuple):
+    """An event on its way to or from a store: the same fields, logs as JSON text."""
+
+    seq: int
+    at: int
+    kind: str
+    attempt: int
+    call: int | None
+    epoch: int | None
+    batch: int | None
+    logs: str
+
+
+def canonical(record: Record) -> bytes:
+    """The bytes that stand for a record in the journal and in the hash chain."""
+    # A NamedTuple is a tuple subclass, which orjson leaves to the caller.
+    return orjson.dumps(tuple(record))
+
+
+def check_kinds(kinds: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return `kinds` as a tuple of known kinds.
+
+    Raises:
+        UnknownKind: A kind does not exist; the message names the nearest one.
+    """
+    asked = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    for kind in asked:
+        if kind not in KINDS:
+            raise UnknownKind(_unknown(kind))
+    return asked
+
+
+def _unknown(kind: str) -> str:
+    from difflib import get_close_matches  # only a mistake pays for it
+
+    bare = str(kind).removeprefix("on_")
+    near = [bare] if bare in KINDS else get_close_matches(bare, KINDS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown event kind {kind!r}.{hint} Kinds are: {', '.join(KINDS)}."

@@ -1,0 +1,303 @@
+"""Hook calls → numbered events in the journal.
+
+The recorder knows the grammar of hooks: how fit, validation, evaluate and predict nest.
+It knows neither Keras nor SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any
+
+from orjson import dumps
+
+from tracker.event import PHASES
+from tracker.journal import JournalWriter
+from tracker.logs import Outputs, encode
+
+_log = logging.getLogger("tracker")
+
+_ENDS = {"train_end": "train", "test_end": "test", "predict_end": "predict"}
+
+#: The hooks that a call of each phase can see; fit sees those of its validation too.
+_SEEN_BY = {
+    phase: frozenset(
+        hook for hook, its in PHASES.items() if its == phase or (phase, its) == ("train", "test")
+    )
+    for phase in ("train", "test", "predict")
+}
+
+#: Where in the program a call was made: the functions on its stack, outermost first. None
+#: where that cannot be told.
+Place = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A fit, evaluate or predict that is going on."""
+
+    number: int
+    phase: str
+    place: Place | None
+    #: The epoch of the fit that this call is nested in.
+    outer_epoch: int | None
+    #: The current epoch, inside one.
+    epoch: int | None
+    #: Whether fit is running its validation.
+    validating: bool = False
+
+
+@dataclass(slots=True)
+class _Thread:
+    """The calls of one thread, outermost first, and whether Keras announced a new one."""
+
+    calls: list[_Call] = field(default_factory=list)
+    announced: bool = False
+
+
+class Recorder:
+    """Numbers one run's events and writes them to its journal.
+
+    Its methods may be called from any thread; none of them raises. What goes wrong with the
+    journal is reported once.
+    """
+
+    def __init__(self, journal: JournalWriter, outputs: Outputs = "summary") -> None:
+        self.journal = journal
+        self.outputs: Outputs = outputs
+        #: The last seq that was given to an event.
+        self.seq = 0
+        self.attempt = 1
+        self._calls = 0
+        #: The number of the outermost call that died last.
+        self._died = 1
+        self._lock = threading.RLock()
+        self._threads: dict[int, _Thread] = {}
+        #: Batch hooks that came from another thread than their call's.
+        self.strays = 0
+        self._ident = 0
+        self._current: _Call | None = None
+        self._troubled = False
+
+    def fact(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Record a fact of the run's life."""
+        with self._lock:
+            self._write(kind, None, None, None, encode(dict(data)))
+
+    def announce(self) -> None:
+        """Keras called `set_model`: the next begin hook of this thread opens a new call."""
+        with self._lock:
+            self._thread().announced = True
+
+    def begins_call(self, phase: str) -> bool:
+        """Whether a begin hook of `phase` opens a call, rather than fit's validation.
+
+        Keras runs validation on fit's own callback list, without announcing it; an
+        evaluate of the user's own is announced, nested in a fit or not.
+        """
+        with self._lock:
+            thread = self._thread()
+            if phase != "test" or thread.announced or not thread.calls:
+                return True
+            return thread.calls[-1].phase != "train"
+
+    def dead_calls(self, place: Place | None) -> list[Place | None]:
+        """The places of this thread's open calls that a new call at `place` shows to be dead.
+
+        There is no hook for a call that died of an exception. But a call that goes on has its
+        functions on the stack, below those of any call that is nested in it. They are
+        forgotten here.
+        """
+        with self._lock:
+            calls = self._thread().calls
+            alive = 0
+            while alive < len(calls) and _may_contain(calls[alive].place, place):
+                alive += 1
+            dead = calls[alive:]
+            del calls[alive:]
+            self._switch()
+            if dead and not alive:
+                self._died = dead[0].number
+            return [call.place for call in dead]
+
+    def is_idle(self) -> bool:
+        """Whether no thread has a call open."""
+        with self._lock:
+            return not any(thread.calls for thread in self._threads.values())
+
+    def begin_call(self, phase: str, place: Place | None, data: Mapping[str, Any]) -> None:
+        """Open a call and record `call_began`; its begin hook follows."""
+        with self._lock:
+            thread = self._thread()
+            thread.announced = False
+            self._calls += 1
+            epoch = thread.calls[-1].epoch if thread.calls else None
+            call = _Call(self._calls, phase, place, epoch, epoch)
+            facts = {"phase": phase, "nested": bool(thread.calls), **data}
+            self._write("call_began", call.number, epoch, None, encode(facts))
+            thread.calls.append(call)
+            self._switch()
+
+    def resume(self, data: Mapping[str, Any]) -> None:
+        """Begin the next attempt, which takes the place of the call that died."""
+        with self._lock:
+            self.attempt += 1
+            self._calls = self._died - 1
+            self.fact("run_resumed", data)
+
+    def hook(self, kind: str, logs: Any, epoch: int | None = None) -> bool:
+        """Record a hook that is not of a batch.
+
+        Returns:
+            Whether it ended this thread's outermost call.
+        """
+        with self._lock:
+            calls = self._thread().calls
+            # A nested call that died in somebody's try block cannot see the outer one's hooks.
+            while len(calls) > 1 and kind not in _SEEN_BY[calls[-1].phase]:
+                calls.pop()
+                self._switch()
+            text = encode(logs, self.outputs)
+            if not calls:  # called by hand, outside of any begin and end
+                self._write(kind, None, epoch, None, text)
+                return False
+            call = calls[-1]
+            if kind == "epoch_begin":
+                call.epoch = epoch
+            elif kind == "test_begin" and call.phase == "train":
+                call.validating = True
+            self._write(kind, call.number, call.epoch if epoch is None else epoch, None, text)
+            if kind == "epoch_end":
+                call.epoch = call.outer_epoch
+            elif kind == "test_end" and call.validating:
+                call.validating = False
+            elif _ENDS.get(kind) == call.phase:
+                calls.pop()
+                self._switch()
+                return not calls
+            return False
+
+    def batch(self, kind: str, batch: int, logs: Any, at: int | None = None) -> None:
+        """Record a batch hook.
+
+        Args:
+            kind: One of the six batch kinds.
+            batch: Keras's index, as given.
+            logs: What the hook received.
+            at: When it was invoked, if not now: microseconds since 1970 UTC.
+        """
+        with self._lock:
+            call = self._current
+            if get_ident() != self._ident or (call and kind not in _SEEN_BY[call.phase]):
+                call = self._switch(kind)
+            text = encode(logs, self.outputs)
+            if call is None:
+                self._write(kind, None, None, int(batch), text, at)
+            else:
+                self._write(kind, call.number, call.epoch, int(batch), text, at)
+
+    def _thread(self) -> _Thread:
+        return self._threads.setdefault(get_ident(), _Thread())
+
+    def _switch(self, kind: str = "") -> _Call | None:
+        """Make the calling thread's innermost call (that can see `kind`) the current one."""
+        ident = get_ident()
+        thread = self._threads.get(ident)
+        if thread and thread.calls:
+            while len(thread.calls) > 1 and kind and kind not in _SEEN_BY[thread.calls[-1].phase]:
+                thread.calls.pop()  # it died in somebody's try block
+            self._ident, self._current = ident, thread.calls[-1]
+            return self._current
+        self._ident, self._current = 0, None  # look again at the next batch hook
+        open_calls = [call for thread in self._threads.values() for call in thread.calls]
+        if not kind or not open_calls:
+            return None
+        # A thread without a call is one of Keras's workers (JAX or torch, with the callback
+        # passed bare): its batches belong to the latest call that can see them.
+        self.strays += 1
+        seeing = [call for call in open_calls if kind in _SEEN_BY[call.phase]]
+        exact = [call for call in seeing if call.phase == PHASES[kind]]
+        return max(exact or seeing, key=lambda call: call.number, default=None)
+
+    def _write(
+        self,
+        kind: str,
+        call: int | None,
+        epoch: int | None,
+        batch: int | None,
+        text: str,
+        at: int | None = None,
+    ) -> None:
+        self.seq += 1
+        when = time.time_ns() // 1000 if at is None else at
+        body = dumps((self.seq, when, kind, self.attempt, call, epoch, batch, text))
+        try:
+            self.journal.append(self.seq, body)
+        except OSError as error:
+            self._trouble(error)
+
+    def _trouble(self, error: OSError) -> None:
+        if self._troubled:
+            return
+        self._troubled = True
+        _log.warning(
+            "The journal in %s cannot be written: %s. Training goes on; events are kept in "
+            "memory until it can. Free some space there.",
+            self.journal.folder,
+            error.strerror or error,
+        )
+
+
+def _may_contain(outer: Place | None, inner: Place | None) -> bool:
+    """Whether a call at `inner` can be nested in a living call at `outer`."""
+    if outer is None:
+        # A training loop of the user's own: it may go on around any call of Keras's, and is
+        # over when another such loop begins.
+        return inner is not None
+    return inner is None or (len(inner) > len(outer) and inner[: len(outer)] == outer)
+
+
+class BatchSampler:
+    """The policy `batches=N`: every N-th batch pair, and each epoch's last.
+
+    Which pair is the last one is known only when something else follows, so a skipped pair
+    is held back until then.
+    """
+
+    def __init__(self, every: int, write: Callable[[str, int, Any, int], None]) -> None:
+        self._every = every
+        self._write = write
+        self._seen = 0
+        self._begin: tuple[str, int, Any, int] | None = None
+        self._pair: list[tuple[str, int, Any, int]] = []
+
+    def batch(self, kind: str, batch: int, logs: Any) -> None:
+        """Take a batch hook: write it now, hold it back, or let it go."""
+        entry = (kind, batch, dict(logs or {}), time.time_ns() // 1000)
+        if kind.endswith("begin"):
+            self._begin = entry
+            return
+        pair = [self._begin, entry] if self._begin else [entry]
+        self._begin = None
+        wanted = self._seen % self._every == 0
+        self._seen += 1
+        self._pair = pair
+        if wanted:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the pair that is held back: it was the last one."""
+        for entry in self._pair:
+            self._write(*entry)
+        self._pair = []
+
+    def restart(self) -> None:
+        """A new row of batches begins: count from here."""
+        self.flush()
+        self._begin = None
+        self._seen = 0

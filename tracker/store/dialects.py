@@ -1,0 +1,122 @@
+"""What differs between engines: connecting, beginning a transaction, bulk inserts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from tracker.event import Record
+
+#: `process`: committed events survive a killed process; `power`: a power cut too (SQLite).
+Durability = Literal["process", "power"]
+
+#: Execution option of a SQLite connection: how its transaction begins.
+BEGIN = "tracker_begin"
+
+_BUSY_TIMEOUT_MS = 30_000
+_CONNECT_TIMEOUT_S = 5
+
+
+class StoreDialect(Protocol):
+    """One engine."""
+
+    name: str
+
+    def engine(self, url: URL) -> Engine:
+        """A SQLAlchemy engine whose connections are set up."""
+
+    def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
+        """Insert events in bulk."""
+
+
+class SQLiteDialect:
+    """SQLite: WAL, BEGIN IMMEDIATE for writers, `executemany` of tuples."""
+
+    name = "sqlite"
+
+    def __init__(self, durability: Durability = "process") -> None:
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+
+    def engine(self, url: URL) -> Engine:
+        """See `StoreDialect.engine`."""
+        engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine, "connect", self._connected)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
+        """See `StoreDialect.insert_events`."""
+        connection.exec_driver_sql(
+            "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(run_id, *record) for record in records],
+        )
+
+    def _connected(self, dbapi: Any, _entry: ConnectionPoolEntry) -> None:
+        dbapi.isolation_level = None  # transactions begin where `_begin_sqlite` says
+        cursor = dbapi.cursor()
+        cursor.execute(f"PRAGMA synchronous = {self._synchronous}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+
+class PostgreSQLDialect:
+    """PostgreSQL through psycopg 3; also engines that speak its protocol."""
+
+    name = "postgresql"
+
+    def engine(self, url: URL) -> Engine:
+        """See `StoreDialect.engine`."""
+        defaults = {
+            "connect_timeout": str(_CONNECT_TIMEOUT_S),
+            "application_name": "tracker",
+            # A server that vanished without a word is noticed within half a minute.
+            "keepalives_idle": "10",
+            "keepalives_interval": "5",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "30000",
+        }
+        wanted = {key: value for key, value in defaults.items() if key not in url.query}
+        # Server-side prepared statements break behind transaction-mode poolers.
+        return create_engine(url, connect_args={**wanted, "prepare_threshold": None})
+
+    def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
+        """See `StoreDialect.insert_events`: one parameter, so one round trip for any number."""
+        fields = Record._fields[:-1]
+        rows = [
+            dict(zip(fields, record[:-1], strict=True)) | {"logs": orjson.Fragment(record.logs)}
+            for record in records
+        ]
+        batch = orjson.dumps(rows).decode()
+        connection.execute(_INSERT_POSTGRESQL, {"run_id": run_id, "batch": batch})
+
+
+_INSERT_POSTGRESQL = text(
+    "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
+    "SELECT :run_id, seq, at, kind, attempt, call, epoch, batch, logs "
+    "FROM json_to_recordset(CAST(:batch AS json)) AS batch(seq bigint, at bigint, kind text, "
+    "attempt integer, call integer, epoch bigint, batch bigint, logs json)"
+)
+
+
+def store_dialect(url: URL, durability: Durability = "process") -> StoreDialect | None:
+    """The dialect of a URL's engine, or None for an engine that is not supported."""
+    match url.get_backend_name():
+        case "sqlite":
+            return SQLiteDialect(durability)
+        case "postgresql":
+            return PostgreSQLDialect()
+    return None
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that begins as a reader and then writes may find the file changed, and
+    # fails at once where BEGIN IMMEDIATE would have waited its turn.
+    begin = connection.get_execution_options().get(BEGIN, "BEGIN")
+    if begin:
+        connection.exec_driver_sql(begin)

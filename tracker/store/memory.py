@@ -1,0 +1,70 @@
+"""The memory store: the shortest store that keeps every rule; specification and oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+from tracker.errors import ConcurrencyConflict, WriterFenced
+from tracker.event import Record, canonical
+from tracker.names import nth_name
+from tracker.projections import RunState, fold
+from tracker.store.port import GENESIS, Run, RunIdentity, check_records
+
+
+class MemoryStore:
+    """An `EventStore` that lives as long as its object."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._streams: dict[str, list[Record]] = {}
+
+    def append(self, run: RunIdentity, records: Sequence[Record], *, expected_seq: int) -> None:
+        """See `EventStore.append`."""
+        check_records(records, expected_seq)
+        if not records:
+            return
+        stored = self._runs.get(run.uuid) or self._created(run)
+        stream = self._streams.get(run.uuid, [])
+        if stored.writer != run.writer:
+            raise WriterFenced(f"Run {stored.name!r} has another writer.")
+        if len(stream) != expected_seq:
+            if stream[expected_seq : expected_seq + len(records)] == list(records):
+                return
+            raise ConcurrencyConflict(
+                f"Run {stored.name!r} ends at seq {len(stream)}, not at {expected_seq}."
+            )
+        self._streams[run.uuid] = [*stream, *records]
+        head = sha256(stored.head + b"\n".join(map(canonical, records))).digest()
+        state = fold(stored.state, records)
+        self._runs[run.uuid] = replace(stored, head=head, state=state)
+
+    def find(self, uuid: str) -> Run | None:
+        """See `EventStore.find`."""
+        return self._runs.get(uuid)
+
+    def runs(self) -> list[Run]:
+        """See `EventStore.runs`."""
+        return list(self._runs.values())
+
+    def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+        """See `EventStore.read`."""
+        yield from self._streams.get(uuid, [])[after:until]
+
+    def close(self) -> None:
+        """See `EventStore.close`."""
+
+    def _created(self, run: RunIdentity) -> Run:
+        taken = {other.name for other in self._runs.values()}
+        n = 1
+        while nth_name(run.name, n) in taken:
+            n += 1
+        return Run(
+            id=len(self._runs) + 1,
+            uuid=run.uuid,
+            given_name=nth_name(run.name, n),
+            writer=run.writer,
+            head=GENESIS,
+            state=RunState(),
+        )

@@ -1,0 +1,130 @@
+"""From a URL to an open store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import URL, make_url
+
+from tracker.errors import InvalidStoreURL, StoreBusy, StoreReadOnly, StoreUnreachable
+from tracker.location import default_store, normalize, sqlite_path, store_url
+from tracker.masking import mask_url
+from tracker.store import migrate
+from tracker.store.dialects import Durability, StoreDialect, store_dialect
+from tracker.store.faults import translated
+from tracker.store.sql import SqlStore
+
+_WAL_TRIES = 100
+_WAL_PAUSE_S = 0.05
+
+
+def open_store(
+    url: str | None = None, *, create: bool = False, durability: Durability = "process"
+) -> SqlStore:
+    """Open a store whose tables are of this program's revision.
+
+    An empty SQLite store is created on first use: by a writer (`create`) wherever it is,
+    by a reader only where it is the user's default one. Stores of other engines are made by
+    `tracker db upgrade`.
+
+    Args:
+        url: The store's URL; default: see `tracker.location.store_url`.
+        create: The caller is going to write.
+        durability: What committed events survive: a killed process, or a power cut too.
+
+    Raises:
+        InvalidStoreURL: The URL cannot be understood, or its engine is not supported.
+        DriverMissing: The engine's driver is not installed.
+        StoreUnreachable: There is no database there, or it does not let us in.
+        SchemaMismatch: Its tables are missing, too old or too new.
+    """
+    full = normalize(url) if url else store_url()
+    store = connect_store(full, create=create or full == default_store(), durability=durability)
+    with store.reading() as connection:
+        migrate.check(connection, full)
+    return store
+
+
+def connect_store(
+    url: str, *, create: bool = False, durability: Durability = "process"
+) -> SqlStore:
+    """A store at a full URL, whatever the revision of its tables.
+
+    Raises:
+        InvalidStoreURL, DriverMissing, StoreUnreachable: As `open_store`.
+    """
+    parsed, dialect = _parse(url, durability)
+    path = sqlite_path(url)
+    if path and not create and not path.exists():
+        raise StoreUnreachable(
+            f"There is no store {mask_url(url)}: the file does not exist. It is created by the "
+            "first run that is recorded there; --store or TRACKER_STORE choose another one."
+        )
+    store = SqlStore(parsed, dialect)
+    if path and create:
+        _create_sqlite(store, path)
+    return store
+
+
+def check_url(url: str) -> None:
+    """Refuse a full URL that could never be opened, without connecting.
+
+    Raises:
+        InvalidStoreURL: It cannot be understood, or its engine is not supported.
+        DriverMissing: The engine's driver is not installed.
+    """
+    SqlStore(*_parse(url, "process"))
+
+
+def upgrade_store(store: SqlStore, target: str = "head") -> tuple[str | None, str | None]:
+    """Bring a store's tables to this program's revision; returns it before and after."""
+    with store.writing() as connection:
+        before = migrate.revision(connection)
+        migrate.upgrade(connection, target)
+        return before, migrate.revision(connection)
+
+
+def _parse(url: str, durability: Durability) -> tuple[URL, StoreDialect]:
+    with translated(url):
+        parsed = make_url(url)
+        dialect = store_dialect(parsed, durability)
+    if dialect is None:
+        raise InvalidStoreURL(
+            f"{parsed.get_backend_name()!r} is not an engine that holds stores. Stores are "
+            "sqlite:///path/to/runs.db or postgresql://user:password@host/database."
+        )
+    return parsed, dialect
+
+
+def _create_sqlite(store: SqlStore, path: Path) -> None:
+    """Make the tables, where there are none of anybody's."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreReadOnly(
+            f"The folder {path.parent} of the store cannot be made: {error.strerror or error}. "
+            "Choose another store with --store or TRACKER_STORE."
+        ) from error
+    with store.reading() as connection:
+        if inspect(connection).get_table_names():
+            return
+    _use_wal(store)
+    with store.writing() as connection:  # others that create it at the same time wait here
+        if not inspect(connection).get_table_names():
+            migrate.upgrade(connection)
+
+
+def _use_wal(store: SqlStore) -> None:
+    # Changing the journal mode does not wait for other connections, whatever the timeout.
+    for remaining in reversed(range(_WAL_TRIES)):
+        try:
+            with store.without_transaction() as connection:
+                connection.execute(text("PRAGMA journal_mode = WAL"))
+        except StoreBusy:
+            if not remaining:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return

@@ -1,0 +1,103 @@
+"""The port: what every store of events can do. Append, read, and little else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracker.errors import InvalidEvents
+from tracker.event import KINDS, Record
+from tracker.projections import RunState
+
+#: The `prev_hash` of a run's first append.
+GENESIS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """What makes a run this run, and its writer the one that may append to it."""
+
+    #: UUID version 7, made by the writer, so that a run can begin with the store away.
+    uuid: str
+    #: The name asked for. A store gives the first run of a name that name, the second
+    #: `name-2` and so on.
+    name: str
+    #: The writer's token.
+    writer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as a store has it."""
+
+    id: int
+    uuid: str
+    #: The name given by the store when it first saw the run; `state.name` overrides it.
+    given_name: str
+    writer: str
+    #: Head of the run's hash chain, 32 bytes.
+    head: bytes
+    state: RunState
+
+    @property
+    def name(self) -> str:
+        """The run's name today."""
+        return self.state.name or self.given_name
+
+
+class EventStore(Protocol):
+    """Streams of events, one for each run.
+
+    All methods may raise the store errors of `tracker.errors`, never a driver's own.
+    """
+
+    def append(
+        self, run: RunIdentity, records: Sequence[Record], *, expected_seq: int
+    ) -> None:
+        """Append `records` to a run's stream and fold its projections, all or nothing.
+
+        The first append of a run creates it. Appending what is stored already, under the
+        same seqs, changes nothing.
+
+        Args:
+            run: The run, and who writes.
+            records: Records `expected_seq + 1`, `expected_seq + 2`, … An empty sequence
+                does nothing.
+            expected_seq: The last seq that the caller knows the stream to have, 0 for none.
+
+        Raises:
+            InvalidEvents: `records` are not gapless from `expected_seq + 1`, or a kind is
+                unknown.
+            ConcurrencyConflict: The stream does not end at `expected_seq`, and does not
+                have these records there.
+            WriterFenced: The run belongs to another writer.
+        """
+
+    def find(self, uuid: str) -> Run | None:
+        """The run of a UUID, with its projections, or None."""
+
+    def runs(self) -> list[Run]:
+        """Every run with its projections, in the order in which the store first saw them."""
+
+    def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+        """A run's records with `after < seq <= until`, in order; none for an unknown run."""
+
+    def close(self) -> None:
+        """Give up connections. The store may be used again afterwards."""
+
+
+def check_records(records: Sequence[Record], expected_seq: int) -> None:
+    """Refuse what is not the next piece of one stream.
+
+    Raises:
+        InvalidEvents: With the first record that does not fit.
+    """
+    for seq, record in enumerate(records, expected_seq + 1):
+        if record.seq != seq:
+            raise InvalidEvents(
+                f"Expected the event with seq {seq}, received seq {record.seq}: a stream has "
+                "no gaps and no repeats."
+            )
+        if record.kind not in KINDS:
+            raise InvalidEvents(f"Event {seq} has the unknown kind {record.kind!r}.")

@@ -1,0 +1,213 @@
+"""The tables, as data. Migrations make the same; a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    cast,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+#: The Alembic revision that these tables correspond to.
+REVISION = "0001"
+
+#: The table that holds it: of our own name, so that other programs' migrations may live beside.
+REVISION_TABLE = "tracker_revision"
+
+#: Earlier revisions, oldest first: what `tracker db upgrade` can start from.
+EARLIER: tuple[str, ...] = ()
+
+
+class JSONText(TypeDecorator[str]):
+    """JSON kept and returned as the text that it was written as.
+
+    TEXT in SQLite, `json` in PostgreSQL: not `jsonb`, which loses -0.0, key order and the
+    text of numbers.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use the engine's own type."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.JSON())
+        return dialect.type_descriptor(Text())
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Pass text as it is, where SQLAlchemy's JSON type would encode it again."""
+        return
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Return text as it is."""
+        return
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Select text, so that no driver parses the JSON."""
+        return cast(column, Text)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _run_id() -> Column[int]:
+    return Column("run_id", Integer, ForeignKey("runs.id"), primary_key=True)
+
+
+#: One row a run. `id`, `uuid`, `given_name`, `writer` and `head` are its identity; every other
+#: column is a projection of its events.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", Text, nullable=False, unique=True),
+    Column("given_name", Text, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("last_at", BigInteger),
+    Column("name", Text, nullable=False, unique=True),
+    Column("experiment", Text),
+    Column("status", Text, nullable=False),
+    Column("began_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("attempt", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("open_calls", Text, nullable=False),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("host", Text),
+    Column("pid", BigInteger),
+    Column("version", Integer, nullable=False),
+    Index(None, "experiment"),
+    Index(None, "began_at"),
+)
+
+#: One row an event: the truth.
+events = Table(
+    "events",
+    metadata,
+    _run_id(),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("call", Integer),
+    Column("epoch", BigInteger),
+    Column("batch", BigInteger),
+    Column("logs", JSONText, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Epoch-level reads of a million-event run use this one: 0.5 ms instead of 73.
+Index(
+    "ix_events_coarse",
+    events.c.run_id,
+    events.c.seq,
+    sqlite_where=events.c.batch.is_(None),
+    postgresql_where=events.c.batch.is_(None),
+)
+
+#: One row a batch of events that was appended: event version and hash chain.
+appends = Table(
+    "appends",
+    metadata,
+    _run_id(),
+    Column("first_seq", BigInteger, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("prev_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Parameters, nested ones with dotted keys; `number` where the value is one.
+run_params = Table(
+    "run_params",
+    metadata,
+    _run_id(),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("number", Double),
+    Index(None, "key", "number"),
+    sqlite_with_rowid=False,
+)
+
+run_tags = Table(
+    "run_tags",
+    metadata,
+    _run_id(),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Index(None, "key", "value"),
+    sqlite_with_rowid=False,
+)
+
+#: Last, least and greatest value of each metric. SQLite has no NaN: a NULL `last` is one.
+run_metrics = Table(
+    "run_metrics",
+    metadata,
+    _run_id(),
+    Column("phase", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("last", Double),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("last_epoch", BigInteger),
+    Column("minimum", Double),
+    Column("minimum_seq", BigInteger),
+    Column("minimum_epoch", BigInteger),
+    Column("maximum", Double),
+    Column("maximum_seq", BigInteger),
+    Column("maximum_epoch", BigInteger),
+    Index(None, "metric", "last"),
+    sqlite_with_rowid=False,
+)
+
+#: Tables whose rows no statement may change or remove.
+APPEND_ONLY = (events, appends)
+
+
+def append_only_statements(engine: str) -> list[str]:
+    """DDL of the triggers that refuse UPDATE and DELETE (and TRUNCATE) on the history."""
+    if engine == "sqlite":
+        return [
+            f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+            f"BEGIN SELECT RAISE(ABORT, '{table.name} are append-only'); END"
+            for table in APPEND_ONLY
+            for verb in ("UPDATE", "DELETE")
+        ]
+    function = (
+        "CREATE FUNCTION tracker_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
+    )
+    return [
+        function,
+        *(
+            f"CREATE TRIGGER {table.name}_append_only "
+            f"BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION tracker_append_only()"
+            for table in APPEND_ONLY
+        ),
+    ]
