@@ -252,7 +252,7 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def _hook(self, kind: str, logs: Any, epoch: int | None = None) -> None:
         writer = self._writer
-        if self._silent or writer is None:
+        if self._silent or writer is None or writer.ended:
             return
         try:
             if self._sampler:
@@ -267,7 +267,7 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def _batch(self, kind: str, batch: int, logs: Any) -> None:
         writer = self._writer
-        if self._silent or writer is None:
+        if self._silent or writer is None or writer.ended:
             return
         try:
             if self._sampler:

@@ -109,6 +109,48 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return frame
 
 
+def description(run: Run, story: pd.DataFrame) -> dict[str, Any]:
+    """One run as a dict; see `tracker.query.describe`.
+
+    Args:
+        run: The run.
+        story: The frame of its facts, with logs as dicts.
+    """
+    state = run.state
+    (row,) = run_frame([run]).to_dict("records")
+    facts = [(one["kind"], one["logs"]) for one in story.to_dict("records")]
+    began = next((data for kind, data in facts if kind == "run_began"), {})
+    ends = [data for kind, data in facts if kind in ("run_ended", "run_crashed")]
+    error = (ends[-1].get("error") or {}) if ends and state.error_type else {}
+    head = ("name", "id", "uuid", "experiment", "status", "started", "duration", "epochs",
+            "events", "attempt", "error")  # fmt: skip
+    plain = {name: None if row[name] is pd.NA else row[name] for name in head}
+    if ends and ends[-1].get("reason"):
+        plain["error"] = ends[-1]["reason"]
+    calls = [data for kind, data in facts if kind == "call_began"]
+    return {
+        **plain,
+        "traceback": error.get("traceback"),
+        "tags": dict(state.tags),
+        "params": dict(began.get("params") or {}),
+        "calls": {number: data for number, data in enumerate(calls, 1)},
+        "model": dict(began.get("model") or {}),
+        "environment": dict(began.get("environment") or {}),
+        "metrics": [
+            {
+                "phase": phase,
+                "metric": metric,
+                "last": one.last,
+                "min": one.minimum,
+                "min_epoch": one.minimum_epoch,
+                "max": one.maximum,
+                "max_epoch": one.maximum_epoch,
+            }
+            for (phase, metric), one in sorted(state.metrics.items())
+        ],
+    }
+
+
 def metric_frame(run: str, records: Sequence[Record], kinds: Sequence[str]) -> pd.DataFrame:
     """Tidy values of a run's records.
 

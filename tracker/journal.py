@@ -247,12 +247,20 @@ class JournalInfo:
     problem: str | None
 
 
-def journals(folders: list[Path]) -> list[JournalInfo]:
-    """Every journal in `folders`, oldest first, foreign or damaged entries with their problem."""
+def journals(folders: list[Path], *, settled: bool | None = None) -> list[JournalInfo]:
+    """Every journal in `folders`, oldest first, foreign or damaged entries with their problem.
+
+    Args:
+        folders: Where to look; those that do not exist hold none.
+        settled: Only the settled ones, or only the others. There may be many settled ones, and
+            looking into each takes a while.
+    """
     found = []
     for parent in folders:
         with contextlib.suppress(OSError):
-            found += [_info(entry) for entry in sorted(parent.iterdir())]
+            for entry in sorted(parent.iterdir()):
+                if settled is None or settled == (entry / "settled").exists():
+                    found.append(_info(entry))
     return found
 
 
@@ -297,8 +305,8 @@ def sweep(folders: list[Path], now: float | None = None) -> None:
     """Remove settled journals that are old, or beyond the size that is kept."""
     moment = time.time() if now is None else now
     done = []
-    for info in journals(folders):
-        if info.meta and info.settled and not info.alive and not info.problem:
+    for info in journals(folders, settled=True):
+        if info.meta and not info.alive and not info.problem:
             with contextlib.suppress(OSError):
                 done.append(((info.folder / "settled").stat().st_mtime, info))
     kept = 0

@@ -113,9 +113,16 @@ def decode_many(texts: Iterable[str]) -> list[dict[str, Any]]:
 
 def to_event(record: Record) -> Event:
     """The event that a record stands for, its logs decoded."""
-    *fields, text = record
-    names = Record._fields[:-1]
-    return Event(**dict(zip(names, fields, strict=True)), logs=decode(text))
+    return Event(
+        seq=record.seq,
+        at=record.at,
+        kind=record.kind,
+        attempt=record.attempt,
+        call=record.call,
+        epoch=record.epoch,
+        batch=record.batch,
+        logs=decode(record.logs),
+    )
 
 
 def to_plain(value: Any, outputs: Outputs = "summary", depth: int = 0) -> Any:
@@ -275,7 +282,8 @@ def _plain_scalar(array: Any) -> Any:
 
 
 def _is_small_float(dtype: Any) -> bool:
-    return dtype.name.startswith(("bfloat16", "float8", "float6", "float4"))
+    name: str = dtype.name
+    return name.startswith(("bfloat16", "float8", "float6", "float4"))
 
 
 def _summary(array: Any, dtype: Any) -> ArraySummary:

@@ -15,7 +15,14 @@ from sqlalchemy import Select, desc, func, select
 
 from tracker.errors import EventsTooNew, InvalidArgument, UnknownColumn
 from tracker.event import HOOKS, VERSION, Record, check_kinds
-from tracker.frames import EventLogs, event_frame, metric_frame, run_frame, wide_frame
+from tracker.frames import (
+    EventLogs,
+    description,
+    event_frame,
+    metric_frame,
+    run_frame,
+    wide_frame,
+)
 from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
@@ -47,11 +54,21 @@ def runs(*, limit: int | None = None, store: Store = None) -> pd.DataFrame:
     Raises:
         TrackerError: The store cannot be read.
     """
-    with _opened(store) as opened:
-        return run_frame(_latest(opened, limit))
+    return run_frame(latest_runs(limit=limit, store=store))
 
 
-def run(run: str | int, *, store: Store = None) -> Run:
+def latest_runs(*, limit: int | None = None, store: Store = None) -> list[Run]:
+    """The runs of a store with everything that its projections say, the latest first."""
+    order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
+    wanted = select(schema.runs.c.uuid).order_by(*order).limit(limit)
+    with _opened(store) as opened, opened.reading() as connection:
+        uuids = list(connection.execute(wanted).scalars())
+        found = load_runs(connection, None if limit is None else uuids)
+    by_uuid = {one.uuid: one for one in found}
+    return [by_uuid[uuid] for uuid in uuids]
+
+
+def run_of(run: str | int, *, store: Store = None) -> Run:
     """One run with everything that its projections say.
 
     Args:
@@ -65,10 +82,22 @@ def run(run: str | int, *, store: Store = None) -> Run:
         return _run(opened, run)
 
 
-def beginning(run: str | int, *, store: Store = None) -> dict[str, Any]:
-    """What a run's `run_began` event says: params, model, environment (see docs/events.md)."""
-    frame = events(run, kind="run_began", logs="dict", store=store)
-    return dict(frame["logs"].iloc[0]) if len(frame) else {}
+def describe(run: str | int, *, store: Store = None) -> dict[str, Any]:
+    """Everything about one run that is not its stream, for showing.
+
+    Returns:
+        `name`, `id`, `uuid`, `experiment`, `status`, `started`, `duration`, `epochs`, `events`,
+        `attempt`, `error`, `traceback`; `tags`, `params`, `calls`, `model`, `environment` as
+        dicts; `metrics` as a list of dicts: phase, metric, last, min and max with their epochs.
+
+    Raises:
+        RunNotFound, AmbiguousRun: It is not exactly one.
+    """
+    with _opened(store) as opened:
+        found = run_of(run, store=opened)
+        facts = ["run_began", "run_resumed", "call_began", "run_ended", "run_crashed"]
+        story = events(found.uuid, kind=facts, logs="dict", store=opened)
+    return description(found, story)
 
 
 def events(
@@ -207,17 +236,6 @@ def _run(store: SqlStore, run: str | int) -> Run:
             f"reads up to {VERSION}. Update it: pip install --upgrade keras-event-tracker"
         )
     return found
-
-
-def _latest(store: SqlStore, limit: int | None) -> list[Run]:
-    order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
-    with store.reading() as connection:
-        uuids = list(
-            connection.execute(select(schema.runs.c.uuid).order_by(*order).limit(limit)).scalars()
-        )
-        found = load_runs(connection, None if limit is None else uuids)
-    by_uuid = {one.uuid: one for one in found}
-    return [by_uuid[uuid] for uuid in uuids if uuid in by_uuid]
 
 
 def _select_events(

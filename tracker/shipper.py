@@ -15,6 +15,7 @@ from tracker.errors import (
     JournalLocked,
     SchemaMismatch,
     TrackerError,
+    WriterFenced,
 )
 from tracker.event import Record, canonical
 from tracker.journal import (
@@ -41,7 +42,7 @@ _RETRY, _RETRY_MOST = 0.1, 2.0
 _BATCH_BYTES = 2**19
 
 #: What no later try will cure.
-_FINAL = (ConcurrencyConflict, InvalidEvents, JournalCorrupt)
+_FINAL = (WriterFenced, InvalidEvents, JournalCorrupt)
 
 
 class Delivery:
@@ -55,6 +56,13 @@ class Delivery:
         #: The last seq that the store is known to have; None: it has to be asked.
         self.confirmed: int | None = None
 
+    def locate(self) -> int:
+        """Ask the store where the stream ends, and go on from there; returns that seq."""
+        run = self._store.find(self._identity.uuid)
+        self.confirmed = run.state.last_seq if run else 0
+        self._reader.seek(self.confirmed)
+        return self.confirmed
+
     def step(self) -> int:
         """Append the next batch; returns the number of records, 0 when there are none.
 
@@ -64,18 +72,24 @@ class Delivery:
                 whose answer was lost), or less far (a failover that lost its last events).
         """
         try:
-            if self.confirmed is None:
-                run = self._store.find(self._identity.uuid)
-                self.confirmed = run.state.last_seq if run else 0
-                self._reader.seek(self.confirmed)
-            records = self._reader.read(_BATCH_BYTES)
-            if records:
-                self._store.append(self._identity, records, expected_seq=self.confirmed)
-                self.confirmed = records[-1].seq
-                confirm(self.folder, self.confirmed)
+            try:
+                return self._step()
+            except WriterFenced:
+                raise
+            except ConcurrencyConflict:
+                self.locate()
+                return self._step()
         except BaseException:
             self.confirmed = None
             raise
+
+    def _step(self) -> int:
+        expected = self.locate() if self.confirmed is None else self.confirmed
+        records = self._reader.read(_BATCH_BYTES)
+        if records:
+            self._store.append(self._identity, records, expected_seq=expected)
+            self.confirmed = records[-1].seq
+            confirm(self.folder, self.confirmed)
         return len(records)
 
     def close(self) -> None:
@@ -160,10 +174,14 @@ class Shipper:
         self._disconnect()
 
     def _step(self) -> int:
-        if self._delivery is None:
+        if self._store is None or self._delivery is None:
             self._store = self._open_store()
             self._delivery = Delivery(self._folder, self._identity, self._store)
+            self._delivery.locate()
+        began = self._delivery.confirmed == 0
         shipped = self._delivery.step()
+        if shipped and began:
+            self._tell_name(self._store)
         with self._progress:
             self._confirmed = self._delivery.confirmed or 0
             if self._reported is not None:
@@ -171,6 +189,13 @@ class Shipper:
                 _log.warning("The store answers again; run %r goes on.", self._identity.name)
             self._progress.notify_all()
         return shipped
+
+    def _tell_name(self, store: EventStore) -> None:
+        run = store.find(self._identity.uuid)
+        if run and run.name != self._identity.name:
+            _log.warning(
+                "There is a run %r already; this one is called %r.", self._identity.name, run.name
+            )
 
     def _failed(self, error: TrackerError, pause: float) -> float:
         """Report an error once; returns the pause before the next try."""

@@ -175,7 +175,7 @@ def _deliver_in_background(
 
     def work() -> None:
         try:
-            waiting = [info for info in journal.journals(folders) if not info.settled]
+            waiting = journal.journals(folders, settled=False)
             if any(not info.alive and info.meta for info in waiting):
                 store = opener()
                 deliver_all(waiting, store, store_name)

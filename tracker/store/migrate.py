@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, Text, column, inspect, select, table
 
 from tracker.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from tracker.masking import mask_url
 from tracker.store.schema import EARLIER, REVISION, REVISION_TABLE
 
-_REVISION = select(column("version_num")).select_from(table(REVISION_TABLE))
+_REVISION = select(column("version_num", Text)).select_from(table(REVISION_TABLE))
 
 
 def revision(connection: Connection) -> str | None:

@@ -189,10 +189,10 @@ def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence
 
 
 def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
-    fields = {name: getattr(row, name) for name in _STATE_COLUMNS}
+    fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
     calls = {int(call): phase for call, phase in orjson.loads(row.open_calls).items()}
     name = None if row.name == row.given_name else row.name
-    state = RunState(name=name, open_calls=calls, **parts, **fields)
+    state = RunState(name=name, open_calls=calls, **(fields | parts))
     return Run(
         id=row.id,
         uuid=row.uuid,
@@ -222,15 +222,16 @@ def _create(connection: Connection, run: RunIdentity) -> Run:
     while _is_taken(connection, nth_name(run.name, n)):
         n += 1
     given = nth_name(run.name, n)
+    identity: dict[str, Any] = {
+        "uuid": run.uuid,
+        "given_name": given,
+        "writer": run.writer,
+        "head": GENESIS,
+    }
     state = RunState()
-    identity = {"uuid": run.uuid, "given_name": given, "writer": run.writer, "head": GENESIS}
-    inserted = connection.execute(
-        insert(schema.runs).values(name=given, **identity, **_state_values(state))
-    )
-    key = inserted.inserted_primary_key
-    if key is None:
-        raise StoreRaced(f"Run {run.name!r} was changed by another writer meanwhile.")
-    return Run(id=key[0], state=state, **identity)
+    new = insert(schema.runs).values(name=given, **identity, **_state_values(state))
+    run_id = connection.execute(new.returning(schema.runs.c.id)).scalar_one()
+    return Run(id=run_id, state=state, **identity)
 
 
 def _is_taken(connection: Connection, name: str) -> bool:

@@ -1,0 +1,58 @@
+# `make demo` and `make test` need Python 3.11 or newer, pip and make; nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_HOME ?= $(CURDIR)/build/demo
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export TF_ENABLE_ONEDNN_OPTS ?= 0
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test lint types imports pytest bench clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found." \
+	       "Choose one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/examples.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[examples]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/examples.stamp
+
+demo: $(VENV)/examples.stamp  ## Train a real model twice, then show its runs, events and metrics
+	@mkdir -p '$(DEMO_HOME)'
+	TRACKER_HOME='$(DEMO_HOME)' $(BIN)/python examples/digits.py --learning-rate 0.01
+	TRACKER_HOME='$(DEMO_HOME)' $(BIN)/python examples/digits.py --learning-rate 0.001
+	TRACKER_HOME='$(DEMO_HOME)' $(BIN)/tracker runs list
+	TRACKER_HOME='$(DEMO_HOME)' $(BIN)/tracker events list @last --limit 12
+	TRACKER_HOME='$(DEMO_HOME)' $(BIN)/tracker metrics list @last~1 @last --wide
+
+test: lint types imports pytest  ## Lint, check types and import directions, run all tests
+
+lint: $(VENV)/test.stamp  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp  ## Check types
+	$(BIN)/mypy
+
+imports: $(VENV)/test.stamp  ## Check that dependencies point one way
+	$(BIN)/lint-imports
+
+pytest: $(VENV)/test.stamp  ## Run the tests
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/test.stamp  ## Measure, each figure beside its floor
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what was built here
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,160 @@
+"""`tracker events`: a run's stream."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import (
+    ColumnsOption,
+    Format,
+    FormatOption,
+    LimitOption,
+    OutputOption,
+    RunArgument,
+    StoreOption,
+    reading_store,
+    split,
+)
+from .output import cell, chosen_format, pick, write_frame, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(no_args_is_help=True, help="A run's events, in the order of its hooks.")
+
+#: Looks at the store in a second, while following.
+_POLLS = 4
+
+KindOption = Annotated[
+    list[str] | None,
+    typer.Option("--kind", "-k", help="Only this kind, such as epoch_end; may be repeated."),
+]
+
+
+@app.command("list")
+def list_events(
+    run: RunArgument,
+    kind: KindOption = None,
+    call: Annotated[int | None, typer.Option(help="Only those of this call.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="Only those inside this epoch.")] = None,
+    after: Annotated[int, typer.Option(metavar="SEQ", help="Only those after this seq.")] = 0,
+    until: Annotated[
+        int | None, typer.Option(metavar="SEQ", help="Only those up to this seq.")
+    ] = None,
+    limit: LimitOption = None,
+    columns: ColumnsOption = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """List a run's events.
+
+    JSON and Parquet carry the logs exactly; tables and CSV have a column for each value.
+
+    Example: tracker events list @last --kind epoch_end --format csv
+    """
+    from tracker.query import events
+
+    form = chosen_format(format, output)
+    frame = events(
+        run,
+        kind=kind or None,
+        call=call,
+        epoch=epoch,
+        after=after,
+        until=until,
+        limit=limit,
+        logs="columns" if form in ("table", "csv", "md") else "json",
+        store=reading_store(store),
+    )
+    if form in ("json", "jsonl"):
+        frame = _with_json(frame)
+    write_frame(pick(frame, split(columns)), form, output)
+
+
+@app.command("tail")
+def tail(
+    run: RunArgument,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last so many.")] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends, or Ctrl-C.")
+    ] = False,
+    kind: KindOption = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="jsonl, or lines for people.")
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Show a run's last events, and with -f those that arrive.
+
+    Example: tracker events tail @last -f
+    """
+    from tracker.query import events, run_of
+
+    opened = reading_store(store)
+    exact = format in (Format.JSON, Format.JSONL)
+    asked: dict[str, Any] = {
+        "kind": kind or None,
+        "logs": "json" if exact else "dict",
+        "store": opened,
+    }
+    found = run_of(run, store=opened)
+    frame = events(found.uuid, tail=lines, **asked)
+    seen = found.state.last_seq if frame.empty else int(frame["seq"].iloc[-1])
+    _print_lines(frame, exact=exact)
+    while follow:
+        # The status first: what arrived before it changed is then shown before we stop.
+        running = run_of(found.uuid, store=opened).state.status == "running"
+        frame = events(found.uuid, after=seen, **asked)
+        if len(frame):
+            seen = int(frame["seq"].iloc[-1])
+            _print_lines(frame, exact=exact)
+        if not running:
+            break
+        time.sleep(1 / _POLLS)
+
+
+@app.command("count")
+def count_events(
+    run: RunArgument,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Count a run's events by kind.
+
+    Example: tracker events count @last
+    """
+    from tracker.query import count
+
+    write_frame(count(run, store=reading_store(store)), chosen_format(format, output), output)
+
+
+def _with_json(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its JSON text as JSON, not as a string."""
+    import orjson
+
+    fragments = [orjson.Fragment(text) for text in frame["logs"]]
+    return frame.assign(logs=fragments)
+
+
+def _print_lines(frame: pd.DataFrame, *, exact: bool) -> None:
+    if exact:
+        if len(frame):
+            write_frame(_with_json(frame), "jsonl")
+        return
+    rows = frame.to_dict("records")
+    write_text("".join(_line(row) for row in rows))
+
+
+def _line(row: dict[Any, Any]) -> str:
+    place = "/".join(cell(row[name]) or "-" for name in ("call", "epoch", "batch"))
+    hook = not row["kind"].startswith(("run_", "call_"))
+    logs = " ".join(f"{name}={cell(value)}" for name, value in row["logs"].items()) if hook else ""
+    if not hook and row["logs"].get("status"):
+        logs = str(row["logs"]["status"])
+    head = f"{row['seq']:>7}  {row['at']:%H:%M:%S.%f}  {row['kind']:<19}  {place:<12}"
+    return f"{head}  {logs}".rstrip() + "\n"

@@ -1,0 +1,69 @@
+"""`tracker metrics`: the values that Keras logged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from .options import (
+    ColumnsOption,
+    FormatOption,
+    OutputOption,
+    RunsArgument,
+    StoreOption,
+    reading_store,
+    split,
+)
+from .output import chosen_format, pick, write_frame
+
+app = typer.Typer(no_args_is_help=True, help="The values that Keras logged.")
+
+
+class Source(StrEnum):
+    """Which events the values are from."""
+
+    EPOCH = "epoch"
+    BATCH = "batch"
+
+
+@app.callback()
+def group() -> None:
+    """Keep `list` a command of a group, though it is the only one."""
+
+
+@app.command("list")
+def list_metrics(
+    run: RunsArgument,
+    source: Annotated[
+        Source, typer.Option(help="Values at the ends of epochs, or of batches.")
+    ] = Source.EPOCH,
+    names: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these metrics.")
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="A column for each metric, not a row for each value.")
+    ] = False,
+    columns: ColumnsOption = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """List the metrics of one run or several.
+
+    Batch values are, in Keras, means since their epoch began.
+
+    Example: tracker metrics list @last --names loss,val_loss --wide
+    """
+    from tracker.query import metrics
+
+    frame = metrics(
+        run, source=source.value, names=split(names), wide=wide, store=reading_store(store)
+    )
+    form = chosen_format(format, output)
+    if form == "table" and columns is None:
+        # What is empty throughout, or the same, only takes room.
+        idle = [name for name in ("batch", "attempt", "at") if source == Source.EPOCH]
+        frame = frame.drop(columns=[name for name in idle if name in frame])
+    write_frame(pick(frame, split(columns)), form, output)

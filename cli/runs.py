@@ -1,0 +1,117 @@
+"""`tracker runs`: which runs there are, and all about one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .options import (
+    ColumnsOption,
+    Format,
+    FormatOption,
+    LimitOption,
+    OutputOption,
+    RunArgument,
+    StoreOption,
+    reading_store,
+    split,
+)
+from .output import cell, chosen_format, json_text, pick, write_frame, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tracker.store.port import Run
+
+app = typer.Typer(no_args_is_help=True, help="Which runs there are, and all about one.")
+
+_SHOWN = ("status", "name", "experiment", "started", "duration", "epochs")
+_HIDDEN = ("id", "events", "attempt", "error", "host", "uuid")
+
+
+@app.command("list")
+def list_runs(
+    limit: LimitOption = None,
+    columns: ColumnsOption = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """List the runs, the latest first, with the last value of each metric.
+
+    Example: tracker runs list --limit 20 --columns name,status,val_loss
+    """
+    from tracker.query import latest_runs, run_frame
+
+    found = latest_runs(limit=limit, store=reading_store(store))
+    frame = _exact(run_frame(found), found)
+    wanted = split(columns)
+    form = chosen_format(format, output)
+    if wanted is None and form in ("table", "md"):
+        wanted = [*_SHOWN, *(name for name in frame if name not in {*_SHOWN, *_HIDDEN})]
+    write_frame(pick(frame, wanted), form, output)
+
+
+@app.command("show")
+def show_run(
+    run: RunArgument,
+    format: FormatOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show one run: how it went, its parameters, model, environment and metrics.
+
+    Example: tracker runs show @last
+    """
+    from tracker.query import describe
+
+    facts = describe(run, store=reading_store(store))
+    if format in (Format.JSON, Format.JSONL):
+        write_text(json_text(facts, indent=format == Format.JSON))
+    else:
+        write_text("".join(_section(name, value) for name, value in facts.items()))
+
+
+def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+    """The frame with None where a run has no such metric, which NaN does not tell apart."""
+    for phase, metric in {key for run in runs for key in run.state.metrics}:
+        name = metric if phase == "train" else f"test_{metric}"
+        if name in frame:
+            states = [run.state.metrics.get((phase, metric)) for run in runs]
+            frame[name] = frame[name].astype("object")
+            frame[name] = [None if state is None else state.last for state in states]
+    return frame
+
+
+def _section(name: str, value: Any) -> str:
+    """One fact a line; nested ones indented, tables of metrics in columns."""
+    if name == "metrics":
+        return _metrics(value)
+    if isinstance(value, dict):
+        if not value:
+            return ""
+        width = max(len(str(key)) for key in value)
+        lines = [f"  {key!s:<{width}}  {_text(item)}\n" for key, item in value.items()]
+        return f"\n{name}\n{''.join(lines)}"
+    if isinstance(value, str) and "\n" in value:
+        return f"\n{name}\n" + "".join(f"  {line}\n" for line in value.splitlines())
+    return f"{name:<11} {_text(value)}\n" if value is not None else ""
+
+
+def _metrics(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    names = list(rows[0])
+    cells = [names, *([cell(row[name]) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True))
+        for line in cells
+    ]
+    return "\nmetrics\n" + "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return json_text(value, indent=False).strip()
+    return cell(value)
