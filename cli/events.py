@@ -136,9 +136,10 @@ def count_events(
 def _with_json(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its JSON text as JSON, not as a string."""
     import orjson
+    import pandas as pd
 
     fragments = [orjson.Fragment(text) for text in frame["logs"]]
-    return frame.assign(logs=fragments)
+    return frame.assign(logs=pd.Series(fragments, index=frame.index, dtype="object"))
 
 
 def _print_lines(frame: pd.DataFrame, *, exact: bool) -> None:

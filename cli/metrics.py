@@ -39,9 +39,7 @@ def list_metrics(
     source: Annotated[
         Source, typer.Option(help="Values at the ends of epochs, or of batches.")
     ] = Source.EPOCH,
-    names: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these metrics.")
-    ] = None,
+    names: Annotated[str | None, typer.Option(metavar="A,B", help="Only these metrics.")] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="A column for each metric, not a row for each value.")
     ] = False,

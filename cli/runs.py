@@ -42,14 +42,15 @@ def list_runs(
 
     Example: tracker runs list --limit 20 --columns name,status,val_loss
     """
-    from tracker.query import latest_runs, run_frame
+    from tracker.frames import run_frame
+    from tracker.query import latest_runs
 
     found = latest_runs(limit=limit, store=reading_store(store))
     frame = _exact(run_frame(found), found)
     wanted = split(columns)
     form = chosen_format(format, output)
     if wanted is None and form in ("table", "md"):
-        wanted = [*_SHOWN, *(name for name in frame if name not in {*_SHOWN, *_HIDDEN})]
+        wanted = [*_SHOWN, *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN})]
     write_frame(pick(frame, wanted), form, output)
 
 

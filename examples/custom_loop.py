@@ -1,6 +1,6 @@
 """A training loop of your own, its hooks driven through `keras.callbacks.CallbackList`.
 
-    python examples/custom_loop.py
+python examples/custom_loop.py
 """
 
 import keras

@@ -1,6 +1,6 @@
 """Handwritten digits: a small convolutional network, every hook of its training recorded.
 
-    python examples/digits.py --learning-rate 0.01
+python examples/digits.py --learning-rate 0.01
 """
 
 import argparse

@@ -25,9 +25,7 @@ def main() -> None:
         metrics=["mean_absolute_error"],
     )
     callback = TrackerCallback(experiment="guide")
-    model.fit(
-        x, y, batch_size=128, epochs=1, validation_split=0.5, verbose=0, callbacks=[callback]
-    )
+    model.fit(x, y, batch_size=128, epochs=1, validation_split=0.5, verbose=0, callbacks=[callback])
     model.evaluate(x, y, batch_size=128, verbose=0, callbacks=[callback])
     model.predict(x, batch_size=128, verbose=0, callbacks=[callback])
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 _USER = "tracker"
 _START_SECONDS = 30.0
@@ -45,7 +46,7 @@ def installations() -> list[Installation]:
     on_path = shutil.which("initdb")
     if on_path:
         folders.append(Path(on_path).resolve().parent)
-    found = {}
+    found: dict[str, Installation] = {}
     for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             done = subprocess.run(
@@ -158,7 +159,14 @@ class PostgresServer:
         secret = self._folder / "password"
         secret.write_text(self.password)
         os.chown(secret, self._uid, self._gid)
-        arguments = ["--username", _USER, "--auth", "scram-sha-256", "--pwfile", secret]
+        arguments: list[str | Path] = [
+            "--username",
+            _USER,
+            "--auth",
+            "scram-sha-256",
+            "--pwfile",
+            secret,
+        ]
         more = ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
         done = subprocess.run(
             [self._bin / "initdb", "-D", self._data, *arguments, *more],
@@ -205,7 +213,7 @@ class PostgresServer:
                 path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
         return copy / folder.name
 
-    def _credentials(self) -> dict[str, object]:
+    def _credentials(self) -> dict[str, Any]:
         if os.geteuid() != 0:
             return {"cwd": self._folder}
         return {"user": self._uid, "group": self._gid, "extra_groups": [], "cwd": self._folder}

@@ -64,7 +64,9 @@ def check_tags(tags: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]
     if tags is None:
         return {}
     if isinstance(tags, str):
-        raise InvalidArgument(f"tags must be a list or a dict. Received: {tags!r}; did you mean [{tags!r}]?")
+        raise InvalidArgument(
+            f"tags must be a list or a dict. Received: {tags!r}; did you mean [{tags!r}]?"
+        )
     pairs = tags.items() if isinstance(tags, Mapping) else [(tag, "") for tag in tags]
     checked = {}
     for key, value in pairs:

@@ -26,7 +26,9 @@ from tracker.writer import RunWriter
 _log = logging.getLogger("tracker")
 
 _BATCH_HOOKS = tuple(
-    f"on_{phase}_batch_{side}" for phase in ("train", "test", "predict") for side in ("begin", "end")
+    f"on_{phase}_batch_{side}"
+    for phase in ("train", "test", "predict")
+    for side in ("begin", "end")
 )
 _METHODS = {"fit": "train", "evaluate": "test", "predict": "predict"}
 
@@ -85,9 +87,7 @@ class TrackerCallback(keras.callbacks.Callback):
         check_url(self._store)
         self._batches = _check_batches(batches)
         self._outputs: Outputs = check_choice("outputs", outputs, ("summary", "full", "none"))
-        self._durability: Durability = check_choice(
-            "durability", durability, ("process", "power")
-        )
+        self._durability: Durability = check_choice("durability", durability, ("process", "power"))
         self._forget_run()
 
     @property

@@ -48,9 +48,7 @@ FACTS = (
 KINDS = HOOKS + FACTS
 
 #: The phase of each hook; epochs belong to training.
-PHASES = {
-    hook: "train" if hook.startswith("epoch") else hook.partition("_")[0] for hook in HOOKS
-}
+PHASES = {hook: "train" if hook.startswith("epoch") else hook.partition("_")[0] for hook in HOOKS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,9 @@ def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
         frame["logs"] = pd.Series(decoded, index=frame.index, dtype="object")
         return frame
     facts = set(FACTS)
-    hooks = [{} if record.kind in facts else data for record, data in zip(records, decoded, strict=True)]
+    hooks = [
+        {} if record.kind in facts else data for record, data in zip(records, decoded, strict=True)
+    ]
     names = {name: None for data in hooks for name in data}  # a dict keeps the order
     logged = {
         _free(str(name), frame): _column([data.get(name) for data in hooks]) for name in names
@@ -119,7 +121,7 @@ def description(run: Run, story: pd.DataFrame) -> dict[str, Any]:
     state = run.state
     (row,) = run_frame([run]).to_dict("records")
     facts = [(one["kind"], one["logs"]) for one in story.to_dict("records")]
-    began = next((data for kind, data in facts if kind == "run_began"), {})
+    began: dict[str, Any] = next((data for kind, data in facts if kind == "run_began"), {})
     ends = [data for kind, data in facts if kind in ("run_ended", "run_crashed")]
     error = (ends[-1].get("error") or {}) if ends and state.error_type else {}
     head = ("name", "id", "uuid", "experiment", "status", "started", "duration", "epochs",
@@ -133,7 +135,7 @@ def description(run: Run, story: pd.DataFrame) -> dict[str, Any]:
         "traceback": error.get("traceback"),
         "tags": dict(state.tags),
         "params": dict(began.get("params") or {}),
-        "calls": {number: data for number, data in enumerate(calls, 1)},
+        "calls": dict(enumerate(calls, 1)),
         "model": dict(began.get("model") or {}),
         "environment": dict(began.get("environment") or {}),
         "metrics": [

@@ -259,8 +259,8 @@ def journals(folders: list[Path], *, settled: bool | None = None) -> list[Journa
     for parent in folders:
         with contextlib.suppress(OSError):
             for entry in sorted(parent.iterdir()):
-                if settled is None or settled == (entry / "settled").exists():
-                    found.append(_info(entry))
+                if settled in {None, (entry / "settled").exists()}:
+                    found.append(_info(entry))  # noqa: PERF401 - what an error cuts off is kept
     return found
 
 
@@ -455,7 +455,7 @@ def _confirmed(folder: Path) -> int:
 
 def _segments(folder: Path) -> list[int]:
     return sorted(
-        int(match[1]) for name in os.listdir(folder) if (match := _SEGMENT.fullmatch(name))
+        int(match[1]) for path in folder.iterdir() if (match := _SEGMENT.fullmatch(path.name))
     )
 
 

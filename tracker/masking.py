@@ -7,14 +7,19 @@ from collections.abc import Sequence
 
 MASK = "***"
 
-_SECRET_NAME = r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|credential|private[-_]?key|access[-_]?key)[\w.-]*"
+_TELLING = (
+    r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credential|(?:api|private|access)[-_]?key)"
+    r"[\w.-]*"
+)
 
 # A password may hold an '@', even a '/': what counts is the last '@' before a space or quote.
 _USER_INFO = re.compile(r"(?P<head>[a-zA-Z][\w+.-]*://[^\s:/@'\"]*:)[^\s'\"]+(?=@)")
-_QUERY = re.compile(rf"(?P<head>[?&;]{_SECRET_NAME}=)[^&;\s'\"]*", re.IGNORECASE)
-_ASSIGNMENT = re.compile(rf"^(?P<head>-{{0,2}}{_SECRET_NAME}[=:]).*$", re.IGNORECASE | re.DOTALL)
-_FLAG = re.compile(rf"^--?{_SECRET_NAME}$", re.IGNORECASE)
-_KEYWORD = re.compile(rf"(?P<head>\b{_SECRET_NAME}\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&;]+)", re.I)
+_QUERY = re.compile(rf"(?P<head>[?&;]{_TELLING}=)[^&;\s'\"]*", re.IGNORECASE)
+_ASSIGNMENT = re.compile(rf"^(?P<head>-{{0,2}}{_TELLING}[=:]).*$", re.IGNORECASE | re.DOTALL)
+_FLAG = re.compile(rf"^--?{_TELLING}$", re.IGNORECASE)
+_KEYWORD = re.compile(
+    rf"(?P<head>\b{_TELLING}\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&;]+)", re.IGNORECASE
+)
 
 # Tokens that tell by their form whose they are.
 _TOKEN = re.compile(

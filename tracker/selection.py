@@ -33,7 +33,7 @@ def select_run(store: SqlStore, run: str | int) -> int:
         if match := _LAST.fullmatch(text):
             return _nth_last(connection, text, int(match[1] or 0))
         exact = [runs.c.name == text, runs.c.uuid == text.lower()]
-        if text.isdecimal() and len(text) < 10:  # noqa: PLR2004 - the digits of a 32-bit id
+        if text.isdecimal() and len(text) < 10:
             exact.append(runs.c.id == int(text))
         found = connection.execute(select(runs.c.id, runs.c.name).where(or_(*exact))).all()
         for row in found:

@@ -211,7 +211,9 @@ class Shipper:
                     error,
                     self._identity.name,
                     self._folder,
-                    "." if self._stopped else " and delivered when the store allows it, by this "
+                    "."
+                    if self._stopped
+                    else " and delivered when the store allows it, by this "
                     "process or by `tracker journal ship`.",
                 )
             self._progress.notify_all()

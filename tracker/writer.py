@@ -206,9 +206,7 @@ def _watch_exceptions() -> None:
     if getattr(before, "notes_for_tracker", False):
         return
 
-    def hook(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         for writer in list(_living):
             writer.note_error(error)
         before(kind, error, trace)

@@ -52,9 +52,7 @@ class EventStore(Protocol):
     All methods may raise the store errors of `tracker.errors`, never a driver's own.
     """
 
-    def append(
-        self, run: RunIdentity, records: Sequence[Record], *, expected_seq: int
-    ) -> None:
+    def append(self, run: RunIdentity, records: Sequence[Record], *, expected_seq: int) -> None:
         """Append `records` to a run's stream and fold its projections, all or nothing.
 
         The first append of a run creates it. Appending what is stored already, under the

@@ -48,11 +48,11 @@ class JSONText(TypeDecorator[str]):
             return dialect.type_descriptor(postgresql.JSON())
         return dialect.type_descriptor(Text())
 
-    def bind_processor(self, dialect: Dialect) -> None:
+    def bind_processor(self, dialect: Dialect) -> None:  # noqa: ARG002 - SQLAlchemy's signature
         """Pass text as it is, where SQLAlchemy's JSON type would encode it again."""
         return
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:  # noqa: ARG002
         """Return text as it is."""
         return
 

@@ -127,10 +127,7 @@ class SqlStore:
         self, connection: Connection, run: RunIdentity, records: Sequence[Record], expected: int
     ) -> None:
         found = load_runs(connection, [run.uuid])
-        if found:
-            stored = found[0]
-        else:
-            stored = _create(connection, run)
+        stored = found[0] if found else _create(connection, run)
         _check_place(connection, stored, run, records, expected)
         if stored.state.last_seq != expected:
             return  # stored already
@@ -310,7 +307,9 @@ def _store_metrics(
         if (phase, metric) in before.metrics
     ]
     if known:
-        old = (table.c.phase == bindparam("old_phase")) & (table.c.metric == bindparam("old_metric"))
+        old = (table.c.phase == bindparam("old_phase")) & (
+            table.c.metric == bindparam("old_metric")
+        )
         connection.execute(delete(table).where(table.c.run_id == run_id).where(old), known)
     connection.execute(
         insert(table),
