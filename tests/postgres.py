@@ -27,6 +27,9 @@ _USER = "tracker"
 _START_SECONDS = 30.0
 _UNPRIVILEGED = "nobody"
 
+# Asked for before a test moves it into pytest's own folder, where no other user may look.
+_TEMP = tempfile.gettempdir()
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -67,8 +70,7 @@ class PostgresServer:
 
     def __init__(self, installation: Installation) -> None:
         self._uid, self._gid = _identity()
-        # Not below pytest's own folder, which an unprivileged user may not enter.
-        self._folder = Path(tempfile.mkdtemp(prefix="tracker-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="tracker-pg-", dir=_TEMP))
         self._folder.chmod(0o755)
         self._bin = self._reachable(installation.bin)
         self._data = self._folder / "data"

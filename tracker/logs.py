@@ -8,7 +8,8 @@ that could be mistaken for one of these are wrapped themselves, so decoding is e
 =============  =====================================================================
 `"NaN"`        also `"Infinity"`, `"-Infinity"`: a float
 `$str`         a string that looks like one of those three
-`$utf8`        a string with lone surrogates: base64 of its UTF-8 (surrogatepass)
+`$utf8`        a string with NUL or lone surrogates, which PostgreSQL cannot take apart:
+               base64 of its UTF-8 (surrogatepass)
 `$int`         an integer beyond 64 bits: its decimal or hexadecimal text
 `$bytes`       bytes: base64
 `$tuple`       a tuple: a list
@@ -185,15 +186,13 @@ def _plain_int(value: int) -> Any:
 def _plain_str(value: str) -> Any:
     if value in _NON_FINITE:
         return {"$str": value}
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return {"$utf8": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
-    return value
+    if _is_ordinary(value):
+        return value
+    return {"$utf8": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
 
 
 def _plain_dict(value: Mapping[Any, Any], outputs: Outputs, depth: int) -> Any:
-    if all(type(key) is str and not key.startswith("$") and _is_utf8(key) for key in value):
+    if all(type(key) is str and not key.startswith("$") and _is_ordinary(key) for key in value):
         return {key: to_plain(item, outputs, depth + 1) for key, item in value.items()}
     pairs = [
         [to_plain(key, outputs, depth + 2), to_plain(item, outputs, depth + 2)]
@@ -202,8 +201,10 @@ def _plain_dict(value: Mapping[Any, Any], outputs: Outputs, depth: int) -> Any:
     return {"$dict": pairs}
 
 
-def _is_utf8(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+def _is_ordinary(text: str) -> bool:
+    if text.isprintable():  # which neither NUL nor surrogates are
+        return True
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _plain_rare(value: Any, outputs: Outputs, depth: int) -> Any:
@@ -251,7 +252,8 @@ def _as_numpy(value: Any) -> Any:
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
             value = value.float()
-    return np.asarray(value)
+    # TensorFlow's bfloat16 scalars can be had this way only.
+    return np.asarray(value.numpy() if callable(getattr(value, "numpy", None)) else value)
 
 
 def _plain_array(array: Any, outputs: Outputs, depth: int) -> Any:

@@ -84,7 +84,7 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one level, keys joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in params.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{_text(key)}"
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{name}.")
         else:
@@ -117,10 +117,22 @@ def _apply(state: RunState, record: Record) -> RunState:
     if kind in {"run_ended", "run_crashed"}:
         return _ended(state, record)
     if kind == "run_renamed":
-        return replace(state, name=str(decode(record.logs)["name"]))
+        return replace(state, name=_text(decode(record.logs)["name"]))
     if kind == "tags_changed":
         return replace(state, tags=_changed_tags(state.tags, decode(record.logs)))
     return state
+
+
+def _text(value: Any) -> str:
+    """A text that every database takes: no NUL, no lone surrogates."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _call(record: Record) -> int:
@@ -148,19 +160,19 @@ def _began(state: RunState, record: Record) -> RunState:
     params = {**scalars, **flatten(data.get("params") or {})}
     return replace(
         _with_writer(state, data),
-        experiment=data.get("experiment"),
+        experiment=_text_or_none(data.get("experiment")),
         status="running",
         began_at=record.at,
         attempt=record.attempt,
         version=data.get("version", VERSION),
         params=params,
-        tags=dict(data.get("tags") or {}),
+        tags=_tags(data.get("tags")),
     )
 
 
 def _with_writer(state: RunState, data: Mapping[str, Any]) -> RunState:
     environment = data.get("environment") or {}
-    return replace(state, host=environment.get("host"), pid=environment.get("pid"))
+    return replace(state, host=_text_or_none(environment.get("host")), pid=environment.get("pid"))
 
 
 def _ended(state: RunState, record: Record) -> RunState:
@@ -175,15 +187,19 @@ def _ended(state: RunState, record: Record) -> RunState:
         status=status,
         ended_at=kept or ended_at,
         open_calls={},
-        error_type=error.get("type"),
-        error_message=error.get("message"),
+        error_type=_text_or_none(error.get("type")),
+        error_message=_text_or_none(error.get("message")),
     )
 
 
 def _changed_tags(tags: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, str]:
-    removed = set(data.get("removed") or ())
+    removed = set(map(_text, data.get("removed") or ()))
     kept = {key: value for key, value in tags.items() if key not in removed}
-    return {**kept, **(data.get("set") or {})}
+    return {**kept, **_tags(data.get("set"))}
+
+
+def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    return {_text(key): _text(value) for key, value in (tags or {}).items()}
 
 
 def _measured(state: RunState, record: Record) -> RunState:
@@ -192,17 +208,17 @@ def _measured(state: RunState, record: Record) -> RunState:
         return state  # validation: its values come again with epoch_end
     metrics = dict(state.metrics)
     for name, value in decode(record.logs).items():
-        if isinstance(value, int | float):
-            key = (phase, name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            key = (phase, _text(name))
             metrics[key] = _folded(metrics.get(key), _as_float(value), record)
     return replace(state, metrics=metrics)
 
 
 def _as_float(value: float) -> float:
     try:
-        return float(value)
+        return float(value) + 0.0  # SQLite has no -0.0, and projections agree on all engines
     except OverflowError:  # an int beyond the range of a double
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _folded(before: MetricState | None, value: float, record: Record) -> MetricState:

@@ -87,20 +87,17 @@ class PostgreSQLDialect:
 
     def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
         """See `StoreDialect.insert_events`: one parameter, so one round trip for any number."""
-        fields = Record._fields[:-1]
-        rows = [
-            dict(zip(fields, record[:-1], strict=True)) | {"logs": orjson.Fragment(record.logs)}
-            for record in records
-        ]
-        batch = orjson.dumps(rows).decode()
+        # Logs go as strings and are cast: json_to_recordset would undo the escapes of nested
+        # JSON, and fail at a NUL.
+        batch = orjson.dumps([record._asdict() for record in records]).decode()
         connection.execute(_INSERT_POSTGRESQL, {"run_id": run_id, "batch": batch})
 
 
 _INSERT_POSTGRESQL = text(
     "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
-    "SELECT :run_id, seq, at, kind, attempt, call, epoch, batch, logs "
+    "SELECT :run_id, seq, at, kind, attempt, call, epoch, batch, CAST(logs AS json) "
     "FROM json_to_recordset(CAST(:batch AS json)) AS batch(seq bigint, at bigint, kind text, "
-    "attempt integer, call integer, epoch bigint, batch bigint, logs json)"
+    "attempt integer, call integer, epoch bigint, batch bigint, logs text)"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -26,8 +27,10 @@ from tracker.store.port import GENESIS, Run, RunIdentity, check_records
 #: Records that `read` holds in memory at once.
 _PAGE = 5_000
 
-#: How often an append begins again after it lost a race for a run's row or name.
-_TRIES = 5
+#: How often an append begins again after it lost a race for a run's row or name, and the
+#: longest pause before, in seconds: random, so that those who raced do not meet again.
+_TRIES = 20
+_PAUSE_S = 0.02
 
 #: Columns of `runs` that are fields of `RunState` as they stand.
 _STATE_COLUMNS = (
@@ -66,6 +69,7 @@ class SqlStore:
             with contextlib.suppress(StoreRaced), self.writing() as connection:
                 self._append(connection, run, records, expected_seq)
                 return
+            time.sleep(secrets.randbelow(1000) / 1000 * _PAUSE_S)
         raise StoreBusy(f"Others kept changing run {run.name!r} while it was being appended to.")
 
     def find(self, uuid: str) -> Run | None:
