@@ -91,7 +91,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "key", name="pk_run_params"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_run_params_key", "run_params", ["key", "number"])
+    op.create_index("ix_run_params_key_number", "run_params", ["key", "number"])
     op.create_table(
         "run_tags",
         _run_id("run_tags"),
@@ -100,7 +100,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "key", name="pk_run_tags"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_run_tags_key", "run_tags", ["key", "value"])
+    op.create_index("ix_run_tags_key_value", "run_tags", ["key", "value"])
     op.create_table(
         "run_metrics",
         _run_id("run_metrics"),
@@ -118,7 +118,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "phase", "metric", name="pk_run_metrics"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_run_metrics_metric", "run_metrics", ["metric", "last"])
+    op.create_index("ix_run_metrics_metric_last", "run_metrics", ["metric", "last"])
     for statement in _TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
 

@@ -42,8 +42,12 @@ def open_store(
     """
     full = normalize(url) if url else store_url()
     store = connect_store(full, create=create or full == default_store(), durability=durability)
-    with store.reading() as connection:
-        migrate.check(connection, full)
+    try:
+        with store.reading() as connection:
+            migrate.check(connection, full)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 
@@ -64,7 +68,11 @@ def connect_store(
         )
     store = SqlStore(parsed, dialect)
     if path and create:
-        _create_sqlite(store, path)
+        try:
+            _create_sqlite(store, path)
+        except BaseException:
+            store.close()
+            raise
     return store
 
 
