@@ -24,10 +24,12 @@ _hashable = st.none() | st.booleans() | st.integers() | texts | st.floats(allow_
 
 values = st.recursive(
     _scalars | _rare,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=4).map(tuple)
-    | st.dictionaries(keys, inner, max_size=4)
-    | st.dictionaries(_hashable, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(keys, inner, max_size=4)
+        | st.dictionaries(_hashable, inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -57,7 +59,10 @@ def streams(draw: st.DrawFn, most: int = 25) -> list[Record]:
         batch = draw(st.integers(0, 5)) if "batch" in kind else None
         data: Any = draw(plain_logs)
         if kind == "call_began":
-            data = {"phase": draw(st.sampled_from(["train", "test", "predict"]))}
+            data = {
+                "phase": draw(st.sampled_from(["train", "test", "predict"])),
+                "parent": draw(st.none() | st.integers(1, 2)),
+            }
         elif kind == "run_ended":
             data = {"status": draw(st.sampled_from(["finished", "failed", "interrupted"]))}
         elif kind == "run_renamed":

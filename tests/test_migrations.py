@@ -137,9 +137,7 @@ def test_other_programs_migrations_are_left_alone(empty: SqlStore) -> None:
         assert list(found) == ["theirs"]
 
 
-def test_wrong_revisions_are_refused(
-    empty: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_revisions_are_refused(empty: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing, old and new tables are refused, each with what to do; nothing is changed."""
     with pytest.raises(SchemaMissing, match=r"tracker db upgrade --store '[^']*"):
         open_store(empty.url)

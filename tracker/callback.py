@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from types import FrameType, MethodType, TracebackType
@@ -114,7 +115,15 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the arguments, and is a run of its own."""
-        dropped = {"_writer", "_sampler", "_finalizer", "_model", "params", *_BATCH_HOOKS}
+        dropped = {
+            "_writer",
+            "_sampler",
+            "_finalizer",
+            "_beginning",
+            "_model",
+            "params",
+            *_BATCH_HOOKS,
+        }
         return {key: value for key, value in self.__dict__.items() if key not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -189,6 +198,8 @@ class TrackerCallback(keras.callbacks.Callback):
         self._writer: RunWriter | None = None
         self._finalizer: Any = None
         self._sampler: BatchSampler | None = None
+        #: Two threads may come with the first call at the same time.
+        self._beginning = threading.Lock()
         self._warned_bare = False
         self._silent = False
         if self._batches is None:
@@ -214,8 +225,11 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def _begin_run(self) -> None:
         """Begin the run, at the first call and in a forked child."""
-        if self._writer and not self._writer.ended:
-            return
+        with self._beginning:
+            if self._writer is None or self._writer.ended:
+                self._begin_new_run()
+
+    def _begin_new_run(self) -> None:
         name = self._name or readable_name()
         self._writer = RunWriter(
             name=name,
@@ -321,9 +335,9 @@ def _keras_frame() -> FrameType | None:
 def _place(frame: FrameType | None) -> Place | None:
     if frame is None:
         return None
-    codes: list[object] = []
-    step: FrameType | None = frame
+    calls: list[tuple[object, int]] = [(frame.f_code, 0)]
+    step = frame.f_back
     while step:
-        codes.append(step.f_code)
+        calls.append((step.f_code, step.f_lineno))
         step = step.f_back
-    return tuple(reversed(codes))
+    return tuple(reversed(calls))

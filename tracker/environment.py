@@ -101,13 +101,9 @@ def keras_state() -> dict[str, Any]:
         "backend": keras.config.backend(),
         "floatx": keras.config.floatx(),
     }
-    random_seed = getattr(keras.utils, "get_random_seed", None)
-    if random_seed is None:
-        # Source: keras.utils.set_random_seed keeps it in the backend's global state.
-        global_state = sys.modules.get("keras.src.backend.common.global_state")
-        seed = global_state.get_global_attribute("rng_seed") if global_state else None
-    else:
-        seed = random_seed()
+    # Source: keras.src.utils.rng_utils.set_random_seed keeps it there; there is no public way.
+    global_state = sys.modules.get("keras.src.backend.common.global_state")
+    seed = global_state.get_global_attribute("global_random_seed") if global_state else None
     return state | ({} if seed is None else {"seed": int(seed)})
 
 

@@ -56,8 +56,8 @@ class RunState:
     attempt: int = 0
     #: Epochs that ended.
     epochs: int = 0
-    #: Calls that began and have not ended: number → phase.
-    open_calls: Mapping[int, str] = field(default_factory=dict)
+    #: Calls that began and have not ended: number → phase, and the call that it is nested in.
+    open_calls: Mapping[int, tuple[str, int | None]] = field(default_factory=dict)
     error_type: str | None = None
     error_message: str | None = None
     host: str | None = None
@@ -99,8 +99,8 @@ def _apply(state: RunState, record: Record) -> RunState:
     if kind in PHASES:
         return _hook_seen(state, record)
     if kind == "call_began":
-        phase = str(decode(record.logs).get("phase"))
-        calls = {**state.open_calls, _call(record): phase}
+        data = decode(record.logs)
+        calls = {**state.open_calls, _call(record): (str(data.get("phase")), data.get("parent"))}
         return replace(state, open_calls=calls, status="running", ended_at=None)
     if kind == "run_began":
         return _began(state, record)
@@ -144,13 +144,24 @@ def _hook_seen(state: RunState, record: Record) -> RunState:
     if kind == "epoch_end":
         return replace(state, epochs=state.epochs + 1)
     # Validation's test_end carries the number of the fit that it is part of.
-    phase = state.open_calls.get(call)
+    phase, _ = state.open_calls.get(call, (None, None))
     if phase is None or kind != f"{phase}_end":
         return state
-    calls = {number: name for number, name in state.open_calls.items() if number != call}
+    calls = _without(state.open_calls, call)
     if calls:
         return replace(state, open_calls=calls)
     return replace(state, open_calls=calls, status="finished", ended_at=record.at)
+
+
+def _without(
+    calls: Mapping[int, tuple[str, int | None]], ended: int
+) -> dict[int, tuple[str, int | None]]:
+    """Open calls without one, and without those nested in it, which died before."""
+    gone = {ended}
+    for number, (_, parent) in sorted(calls.items()):
+        if parent in gone:
+            gone.add(number)
+    return {number: call for number, call in calls.items() if number not in gone}
 
 
 def _began(state: RunState, record: Record) -> RunState:
@@ -204,7 +215,7 @@ def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
 
 def _measured(state: RunState, record: Record) -> RunState:
     phase = _METRIC_KINDS[record.kind]
-    if phase == "test" and state.open_calls.get(_call(record)) != "test":
+    if phase == "test" and state.open_calls.get(_call(record), ("",))[0] != "test":
         return state  # validation: its values come again with epoch_end
     metrics = dict(state.metrics)
     for name, value in decode(record.logs).items():

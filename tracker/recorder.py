@@ -32,9 +32,10 @@ _SEEN_BY = {
     for phase in ("train", "test", "predict")
 }
 
-#: Where in the program a call was made: the functions on its stack, outermost first. None
-#: where that cannot be told.
-Place = tuple[object, ...]
+#: Where in the program a call was made: code and line of the functions on its stack,
+#: outermost first; the last one is Keras's own method, whose line moves on. None where that
+#: cannot be told.
+Place = tuple[tuple[object, int], ...]
 
 
 @dataclass(slots=True)
@@ -138,7 +139,8 @@ class Recorder:
             self._calls += 1
             epoch = thread.calls[-1].epoch if thread.calls else None
             call = _Call(self._calls, phase, place, epoch, epoch)
-            facts = {"phase": phase, "nested": bool(thread.calls), **data}
+            parent = thread.calls[-1].number if thread.calls else None
+            facts = {"phase": phase, "parent": parent, **data}
             self._write("call_began", call.number, epoch, None, encode(facts))
             thread.calls.append(call)
             self._switch()
@@ -259,7 +261,11 @@ def _may_contain(outer: Place | None, inner: Place | None) -> bool:
         # A training loop of the user's own: it may go on around any call of Keras's, and is
         # over when another such loop begins.
         return inner is not None
-    return inner is None or (len(inner) > len(outer) and inner[: len(outer)] == outer)
+    if inner is None:
+        return True
+    callers, last = outer[:-1], len(outer) - 1
+    inside = len(inner) > len(outer) and inner[last][0] is outer[last][0]
+    return inside and inner[:last] == callers
 
 
 class BatchSampler:

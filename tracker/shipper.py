@@ -18,6 +18,7 @@ from tracker.errors import (
     WriterFenced,
 )
 from tracker.event import Record, canonical
+from tracker.forking import ForkGuard
 from tracker.journal import (
     JournalInfo,
     JournalReader,
@@ -116,6 +117,7 @@ class Shipper:
         self._stopped: TrackerError | None = None
         self._failures = 0
         self._closing = False
+        self._guard = ForkGuard(self._disconnect)
         self._wake = threading.Event()
         self._progress = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="tracker-shipper", daemon=True)
@@ -157,7 +159,8 @@ class Shipper:
         while True:
             closing = self._closing  # asked before the step: what was written by then is shipped
             try:
-                shipped = self._step()
+                with self._guard:
+                    shipped = self._step()
             except TrackerError as error:
                 pause = self._failed(error, pause)
             except Exception as error:  # noqa: BLE001 - a daemon thread has nobody to raise to
@@ -171,7 +174,8 @@ class Shipper:
                 break
             self._wake.wait(pause)
             self._wake.clear()
-        self._disconnect()
+        with self._guard:
+            self._disconnect()
 
     def _step(self) -> int:
         if self._store is None or self._delivery is None:
@@ -199,7 +203,8 @@ class Shipper:
 
     def _failed(self, error: TrackerError, pause: float) -> float:
         """Report an error once; returns the pause before the next try."""
-        self._disconnect()
+        with self._guard:
+            self._disconnect()
         with self._progress:
             self._failures += 1
             if isinstance(error, _FINAL):

@@ -17,6 +17,7 @@ from typing import Any
 
 from tracker import journal
 from tracker.event import VERSION
+from tracker.forking import ForkGuard
 from tracker.location import journal_folders
 from tracker.logs import Outputs
 from tracker.masking import mask_url
@@ -173,13 +174,16 @@ def _deliver_in_background(
 ) -> threading.Thread:
     """Bring to the store what earlier runs left in their journals, and tidy those."""
 
+    guard = ForkGuard(lambda: None)
+
     def work() -> None:
         try:
             waiting = journal.journals(folders, settled=False)
             if any(not info.alive and info.meta for info in waiting):
-                store = opener()
-                deliver_all(waiting, store, store_name)
-                store.close()
+                with guard:
+                    store = opener()
+                    deliver_all(waiting, store, store_name)
+                    store.close()
             journal.sweep(folders)
         except Exception as error:  # noqa: BLE001 - the living run's shipper reports the store
             _log.info("Journals of earlier runs were not delivered: %s", error)
@@ -192,9 +196,10 @@ def _deliver_in_background(
 def _cause(place: Place | None) -> BaseException | None:
     """The exception that a dead call at `place` died of, if Python still knows it."""
     for error in (sys.exc_info()[1], getattr(sys, "last_value", None)):
+        # Keras takes its own frames out of tracebacks; those of the callers are left.
         step = error.__traceback__ if error else None
         while step:
-            if place and step.tb_frame.f_code is place[-1]:
+            if place and (step.tb_frame.f_code, step.tb_lineno) in place:
                 return error
             step = step.tb_next
     return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tracker.event import Record
@@ -46,6 +48,7 @@ class SQLiteDialect:
         """See `StoreDialect.engine`."""
         engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
         event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", _refuse_replaced_file)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
@@ -57,12 +60,14 @@ class SQLiteDialect:
             [(run_id, *record) for record in records],
         )
 
-    def _connected(self, dbapi: Any, _entry: ConnectionPoolEntry) -> None:
+    def _connected(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:
         dbapi.isolation_level = None  # transactions begin where `_begin_sqlite` says
         cursor = dbapi.cursor()
         cursor.execute(f"PRAGMA synchronous = {self._synchronous}")
         cursor.execute("PRAGMA foreign_keys = ON")
+        (_, _, path), *_ = cursor.execute("PRAGMA database_list").fetchall()
         cursor.close()
+        entry.info["file"] = (path, _identity(path))
 
 
 class PostgreSQLDialect:
@@ -109,6 +114,21 @@ def store_dialect(url: URL, durability: Durability = "process") -> StoreDialect 
         case "postgresql":
             return PostgreSQLDialect()
     return None
+
+
+def _refuse_replaced_file(_dbapi: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Have the pool connect again when a backup was put in the place of the open file."""
+    path, identity = entry.info["file"]
+    if _identity(path) != identity:
+        raise DisconnectionError
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - 1 µs, at each transaction
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -191,7 +191,8 @@ def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence
 
 def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
     fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
-    calls = {int(call): phase for call, phase in orjson.loads(row.open_calls).items()}
+    open_calls = orjson.loads(row.open_calls).items()
+    calls = {int(call): (phase, parent) for call, (phase, parent) in open_calls}
     name = None if row.name == row.given_name else row.name
     state = RunState(name=name, open_calls=calls, **(fields | parts))
     return Run(
@@ -213,7 +214,7 @@ def _metric_state(row: Row[Any]) -> MetricState:
 
 
 def _state_values(state: RunState) -> dict[str, Any]:
-    calls = {str(call): phase for call, phase in state.open_calls.items()}
+    calls = {str(number): call for number, call in state.open_calls.items()}
     values = {name: getattr(state, name) for name in _STATE_COLUMNS}
     return values | {"open_calls": orjson.dumps(calls).decode()}
 
