@@ -79,7 +79,7 @@ def options(
 def main() -> None:
     """Run the command line; the process ends with one of the exit codes of the help."""
     try:
-        app()
+        app(prog_name="tracker")
     except errors.TrackerError as error:
         complain(str(error))
         code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), _FAILED)

@@ -75,12 +75,14 @@ def show_run(
 
 def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """The frame with None where a run has no such metric, which NaN does not tell apart."""
+    import pandas as pd
+
     for phase, metric in {key for run in runs for key in run.state.metrics}:
         name = metric if phase == "train" else f"test_{metric}"
         if name in frame:
             states = [run.state.metrics.get((phase, metric)) for run in runs]
-            frame[name] = frame[name].astype("object")
-            frame[name] = [None if state is None else state.last for state in states]
+            values = [None if state is None else state.last for state in states]
+            frame[name] = pd.Series(values, index=frame.index, dtype="object")
     return frame
 
 

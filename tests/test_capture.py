@@ -82,7 +82,8 @@ def test_every_hook_and_value(engine: str, tmp_path: Path, request: Any) -> None
 def test_the_guide_example_has_58_hooks() -> None:
     """The classic custom-callback example: 22 hooks of fit, 18 of evaluate, 18 of predict."""
     callback = TrackerCallback()
-    x, y = np.random.rand(1024, 784).astype("float32"), np.random.rand(1024)
+    numbers = np.random.default_rng(0)
+    x, y = numbers.random((1024, 784), dtype="float32"), numbers.random(1024)
     net = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(1)])
     net.compile(optimizer="rmsprop", loss="mse", metrics=["mae"])
     net.fit(x, y, batch_size=128, validation_split=0.5, verbose=0, callbacks=[callback])
@@ -558,7 +559,7 @@ def test_recording_changes_no_result() -> None:
         net = model()
         history = fit(callbacks, net, epochs=3, validation_data=(X, Y), shuffle=True)
         weights = [weight.tobytes() for weight in net.get_weights()]
-        results.append((history.history, weights, random.random(), np.random.random()))
+        results.append((history.history, weights, random.random(), np.random.random()))  # noqa: NPY002
     assert results[0] == results[1]
 
 

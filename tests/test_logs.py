@@ -92,7 +92,7 @@ def test_no_outputs_keeps_shape_and_dtype() -> None:
         (np.float32(0.1), float(np.float32(0.1))),
         (np.float64(0.1), 0.1),
         (np.int64(7), 7),
-        (np.bool_(True), True),  # noqa: FBT003
+        (np.bool_(True), True),
         (np.str_("x"), "x"),
         (np.array(2.5), 2.5),
         (tf.constant(2.5), 2.5),

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tracker.migrations
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-import tracker.migrations
 from tests.postgres import PostgresServer
 from tracker import query
 from tracker.errors import SchemaMissing, SchemaTooNew, SchemaTooOld

@@ -250,7 +250,7 @@ def test_racing_writers_of_one_run_never_mix(sql_store: SqlStore) -> None:
 
     in_threads([lambda: append("1.0"), lambda: append("2.0")])
     assert sorted(outcomes)[1] == "conflict"
-    winner = sorted(outcomes)[0]
+    winner = min(outcomes)
     tail = list(sql_store.read(identity().uuid, after=len(base)))
     assert [one.logs for one in tail] == [f'{{"loss":{winner}}}'] * 49
 

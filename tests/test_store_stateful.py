@@ -84,10 +84,11 @@ class StoreMachine(RuleBasedStateMachine):
         self, number: int, records: list[Record], expected: int, name: str, writer: str = "w"
     ) -> None:
         """Append to both; the outcomes must be alike."""
-        outcomes = []
-        for store in (self.oracle, self.store):
-            outcomes.append(outcome(store, number, records, expected, name, writer))
-        assert outcomes[0] == outcomes[1]
+        first, second = (
+            outcome(store, number, records, expected, name, writer)
+            for store in (self.oracle, self.store)
+        )
+        assert first == second
 
     def teardown(self) -> None:
         """Remove the store."""

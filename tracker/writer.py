@@ -173,7 +173,6 @@ def _deliver_in_background(
     folders: list[Any], opener: Callable[[], EventStore], store_name: str
 ) -> threading.Thread:
     """Bring to the store what earlier runs left in their journals, and tidy those."""
-
     guard = ForkGuard(lambda: None)
 
     def work() -> None:
