@@ -77,7 +77,12 @@ def test_a_list_is_recorded_in_order(answers: dict[str, Any]) -> None:
     batches = [batch for batch in one["batches"] if batch is not None]
     block = [batch for number in range(16) for batch in (number, number)]
     assert batches == block * 4 + [0, 0, 1, 1]
-    assert one["kinds"][:4] == ["train_begin", "epoch_begin", "train_batch_begin", "train_batch_end"]
+    assert one["kinds"][:4] == [
+        "train_begin",
+        "epoch_begin",
+        "train_batch_begin",
+        "train_batch_end",
+    ]
 
 
 def test_a_bare_callback_is_warned_of_and_loses_nothing(answers: dict[str, Any]) -> None:

@@ -447,16 +447,16 @@ def test_a_read_only_folder(store: Path) -> None:
         assert not file.exists()
 
 
-def test_completion_of_run_names(store: Path, tmp_path: Path) -> None:
+def test_completion_of_run_names(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shell completes run names, and nothing is printed where there is no store."""
-    environment = {
-        "_TRACKER_COMPLETE": "complete_bash",
-        "COMP_WORDS": "tracker runs show al",
-        "COMP_CWORD": "3",
-    }
-    assert tracker("runs", "show", **environment).stdout.split() == ["alpha"]
-    done = tracker("runs", "show", **environment, TRACKER_STORE=str(tmp_path / "none.db"))
-    assert (done.stdout, done.stderr) == ("", "")
+    monkeypatch.setenv("_TRACKER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "tracker runs show al")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert tracker("runs", "show").stdout.split() == ["alpha"]
+    done = tracker("runs", "show", TRACKER_STORE=str(tmp_path / "none.db"))
+    assert (done.stdout.strip(), done.stderr) == ("", "")
     assert not (tmp_path / "none.db").exists()
 
 

@@ -41,8 +41,11 @@ def open_store(
         SchemaMismatch: Its tables are missing, too old or too new.
     """
     full = normalize(url) if url else store_url()
-    store = connect_store(full, create=create or full == default_store(), durability=durability)
+    create = create or full == default_store()
+    store = connect_store(full, create=create, durability=durability)
     try:
+        if create and sqlite_path(full):
+            _make_tables(store)
         with store.reading() as connection:
             migrate.check(connection, full)
     except BaseException:
@@ -55,6 +58,8 @@ def connect_store(
     url: str, *, create: bool = False, durability: Durability = "process"
 ) -> SqlStore:
     """A store at a full URL, whatever the revision of its tables.
+
+    With `create` a SQLite file is made where there is none, without tables.
 
     Raises:
         InvalidStoreURL, DriverMissing, StoreUnreachable: As `open_store`.
@@ -69,7 +74,7 @@ def connect_store(
     store = SqlStore(parsed, dialect)
     if path and create:
         try:
-            _create_sqlite(store, path)
+            _make_file(store, path)
         except BaseException:
             store.close()
             raise
@@ -106,8 +111,7 @@ def _parse(url: str, durability: Durability) -> tuple[URL, StoreDialect]:
     return parsed, dialect
 
 
-def _create_sqlite(store: SqlStore, path: Path) -> None:
-    """Make the tables, where there are none of anybody's."""
+def _make_file(store: SqlStore, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +123,14 @@ def _create_sqlite(store: SqlStore, path: Path) -> None:
         if inspect(connection).get_table_names():
             return
     _use_wal(store)
-    with store.writing() as connection:  # others that create it at the same time wait here
+
+
+def _make_tables(store: SqlStore) -> None:
+    """Make the tables, where there are none of anybody's."""
+    with store.reading() as connection:
+        if inspect(connection).get_table_names():
+            return
+    with store.writing() as connection:  # others that make them at the same time wait here
         if not inspect(connection).get_table_names():
             migrate.upgrade(connection)
 

@@ -1,0 +1,41 @@
+"""`python -m benchmarks`: measure, and print the table.
+
+Benchmarks start a PostgreSQL server of their own, as the tests do.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import drain, hook, training
+from benchmarks.table import machine, table
+from tests.postgres import installations, running_server
+from tracker.store.opening import connect_store, upgrade_store
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=["hook", "drain", "training"], default=[])
+    parser.add_argument("--events", type=int, default=100_000, help="in each measurement")
+    parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
+    arguments = parser.parse_args()
+    what = arguments.what or ["hook", "drain", "training"]
+    found = []
+    with running_server() as server:
+        url = server.create_database()
+        store = connect_store(url)
+        upgrade_store(store)
+        store.close()
+        if "hook" in what:
+            found += hook.figures(arguments.events, arguments.repeat, url)
+        if "drain" in what:
+            found += drain.figures(arguments.events, arguments.repeat, url)
+        if "training" in what:
+            found += training.figures(arguments.repeat)
+    print(machine(installations()[0].version) + "\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
