@@ -13,7 +13,7 @@ from .options import FormatOption, OutputOption, StoreOption, store_option
 from .output import chosen_format, complain, say, write_frame
 
 if TYPE_CHECKING:
-    from tracker.journal import JournalInfo
+    from tracker.journals import JournalInfo
 
 app = typer.Typer(no_args_is_help=True, help="The journals of this machine.")
 
@@ -26,7 +26,7 @@ def list_journals(format: FormatOption = None, output: OutputOption = None) -> N
     """
     import pandas as pd
 
-    from tracker.journal import journals
+    from tracker.journals import journals
     from tracker.location import journal_folders
 
     rows = [
@@ -54,7 +54,7 @@ def ship(store: StoreOption = None) -> None:
 
     Example: tracker journal ship --store postgresql://tracker@db.example/tracker
     """
-    from tracker.journal import journals
+    from tracker.journals import journals
     from tracker.location import journal_folders
     from tracker.masking import mask_url
     from tracker.store.opening import open_store

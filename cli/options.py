@@ -105,7 +105,7 @@ def reading_store(url: str | None) -> SqlStore:
 
     That delivery is announced on stderr; where it fails, reading goes on without it.
     """
-    from tracker.journal import journals
+    from tracker.journals import journals
     from tracker.location import journal_folders
     from tracker.masking import mask_url
     from tracker.shipper import deliver_all

@@ -18,7 +18,7 @@ from tests.postgres import PostgresServer
 from tests.test_capture import fit, model
 from tracker import TrackerCallback
 from tracker.event import HOOKS
-from tracker.journal import journals
+from tracker.journals import journals
 from tracker.location import journal_folders
 from tracker.masking import mask_url
 from tracker.query import latest_runs, run_of

@@ -14,9 +14,11 @@ import pytest
 
 from tests.streams import fit_stream
 from tracker import journal
+from tracker import journals as listing
 from tracker.errors import JournalCorrupt, JournalLocked, JournalUnwritable
 from tracker.event import Record, canonical
-from tracker.journal import JournalMeta, JournalReader, JournalWriter, journals
+from tracker.journal import JournalMeta, JournalReader, JournalWriter
+from tracker.journals import journals
 
 RECORDS = fit_stream()
 
@@ -212,7 +214,7 @@ def test_foreign_entries_are_listed_and_left(writer: JournalWriter) -> None:
     assert "format 99" in problems["newer"]
     assert "not JSON" in problems["broken"]
     assert problems["0190"] == ""
-    journal.sweep([parent], now=time.time() + 10**9)
+    listing.sweep([parent], now=time.time() + 10**9)
     assert len(list(parent.iterdir())) == 5
 
 
@@ -223,19 +225,19 @@ def test_only_settled_journals_are_swept(
     parent = writer.folder.parent
     write(writer, RECORDS)
     journal.confirm(writer.folder, len(RECORDS))
-    late = time.time() + journal.KEEP_SECONDS + 10
+    late = time.time() + listing.KEEP_SECONDS + 10
     journal.settle(writer.folder)
-    journal.sweep([parent], now=late)
+    listing.sweep([parent], now=late)
     assert writer.folder.exists(), "its writer lives"
     writer.close()
-    journal.sweep([parent])
+    listing.sweep([parent])
     assert writer.folder.exists(), "it is young"
     (writer.folder / "settled").unlink()
-    journal.sweep([parent], now=late)
+    listing.sweep([parent], now=late)
     assert writer.folder.exists(), "it is not settled"
     journal.settle(writer.folder)
-    monkeypatch.setattr(journal, "KEEP_BYTES", 10)
-    journal.sweep([parent])
+    monkeypatch.setattr(listing, "KEEP_BYTES", 10)
+    listing.sweep([parent])
     assert not writer.folder.exists()
 
 

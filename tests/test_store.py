@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +210,8 @@ def test_the_chain_links_every_append(sql_store: SqlStore) -> None:
     for row in rows:
         piece = list(sql_store.read(identity().uuid, after=row.first_seq - 1, until=row.last_seq))
         assert bytes(row.prev_hash) == head
-        head = sha256(head + b"\n".join(map(canonical, piece))).digest()
+        text = b"[" + b",".join(map(canonical, piece)) + b"]"
+        head = hashlib.sha256(head + text).digest()
         assert bytes(row.hash) == head
     run = sql_store.find(identity().uuid)
     assert run is not None

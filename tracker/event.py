@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
@@ -87,9 +89,22 @@ class Record(NamedTuple):
 
 
 def canonical(record: Record) -> bytes:
-    """The bytes that stand for a record in the journal and in the hash chain."""
+    """The bytes that stand for a record in the journal: a JSON array of its fields."""
     # A NamedTuple is a tuple subclass, which orjson leaves to the caller.
     return orjson.dumps(tuple(record))
+
+
+def chained(head: bytes, records: Sequence[Record]) -> bytes:
+    """The head of a hash chain after one more batch.
+
+    Args:
+        head: The head before, 32 bytes.
+        records: The batch.
+
+    Returns:
+        SHA-256 over the head and the JSON array of the records' canonical forms, 32 bytes.
+    """
+    return sha256(head + orjson.dumps([*map(tuple, records)])).digest()
 
 
 def check_kinds(kinds: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The local file of a run: append, read, list.
+"""The local file of a run: append and read.
 
 A journal is a folder named by the run's UUID:
 
@@ -24,8 +24,6 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -42,12 +40,9 @@ FORMAT = 1
 #: A segment is closed, and the next one begun, at this many bytes.
 SEGMENT_BYTES = 64 * 2**20
 
-#: Delivered journals of ended runs are kept this long (seconds), and up to this size (bytes).
-KEEP_SECONDS = 7 * 24 * 3600
-KEEP_BYTES = 2**30
-
 _SEGMENT = re.compile(r"(\d{20})\.jsonl")
-_TAIL = len("#00000000")
+#: Of `#` and the CRC-32 at the end of a line.
+CHECKSUM_BYTES = len("#00000000")
 
 # POSIX locks belong to the process: it would not see its own, and would drop it by
 # closing any other descriptor of the file. So the folders of our own writers are known.
@@ -139,7 +134,7 @@ class JournalWriter:
         self._pending += line
         # A record begun in one segment is finished in it.
         if self._fd < 0 or (self._size >= SEGMENT_BYTES and seq == self._pending_seq):
-            segment = _segment(self.folder, self._pending_seq)
+            segment = segment_file(self.folder, self._pending_seq)
             fd = os.open(segment, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             if self._fd >= 0:
                 os.close(self._fd)
@@ -191,26 +186,27 @@ class JournalReader:
 
     def _open(self, seq: int, *, later: bool = False) -> bool:
         """Open the segment that holds `seq`; with `later`, only one after the current."""
-        firsts = [first for first in _segments(self.folder) if first <= seq]
+        firsts = [first for first in segment_firsts(self.folder) if first <= seq]
         if not firsts or (later and firsts[-1] <= self._segment_first):
             return False
         self.close()
         self._segment_first = firsts[-1]
-        self._file = os.open(_segment(self.folder, firsts[-1]), os.O_RDONLY)
+        self._file = os.open(segment_file(self.folder, firsts[-1]), os.O_RDONLY)
         self._offset = 0
         return True
 
     def _parse(self, data: bytes) -> list[Record]:
         """Records of whole lines, without those before the sought one; moves on past them."""
         lines = data[:-1].split(b"\n")
+        bodies = [line[:-CHECKSUM_BYTES] for line in lines]
+        sums = [line[-CHECKSUM_BYTES:] for line in lines]
         good = len(lines)
-        for index, line in enumerate(lines):
-            if not _is_sound(line):
-                good = index
-                break
-        bodies = b",".join([line[:-_TAIL] for line in lines[:good]])
-        records = [Record(*row) for row in orjson.loads(b"[%b]" % bodies)]
-        records = [record for record in records if record.seq >= self._next]
+        if sums != [b"#%08x" % crc for crc in map(zlib.crc32, bodies)]:
+            good = next(index for index, line in enumerate(lines) if not is_sound(line))
+        rows = orjson.loads(b"[%b]" % b",".join(bodies[:good]))
+        records = list(map(Record._make, rows))
+        if records and records[0].seq < self._next:
+            records = [record for record in records if record.seq >= self._next]
         for expected, record in enumerate(records, self._next):
             if record.seq != expected:
                 raise JournalCorrupt(self._damage(f"record {expected} is missing"))
@@ -222,46 +218,11 @@ class JournalReader:
 
     def _damage(self, what: str, before: list[bytes] | None = None) -> str:
         offset = self._offset + sum(len(line) + 1 for line in before or [])
-        file = _segment(self.folder, self._segment_first)
+        file = segment_file(self.folder, self._segment_first)
         return (
             f"The journal {file} is not as it was written: {what} (at byte {offset}). "
             "What precedes it can be delivered; the file is left as it is."
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalInfo:
-    """One entry of a listing of journals."""
-
-    folder: Path
-    meta: JournalMeta | None
-    #: The last whole record's seq, 0 for none.
-    last_seq: int
-    #: The last seq known to be in the store.
-    confirmed: int
-    bytes: int
-    alive: bool
-    #: Whether the store has everything, the run's end included.
-    settled: bool
-    #: What is wrong with it, or None.
-    problem: str | None
-
-
-def journals(folders: list[Path], *, settled: bool | None = None) -> list[JournalInfo]:
-    """Every journal in `folders`, oldest first, foreign or damaged entries with their problem.
-
-    Args:
-        folders: Where to look; those that do not exist hold none.
-        settled: Only the settled ones, or only the others. There may be many settled ones, and
-            looking into each takes a while.
-    """
-    found = []
-    for parent in folders:
-        with contextlib.suppress(OSError):
-            for entry in sorted(parent.iterdir()):
-                if settled in {None, (entry / "settled").exists()}:
-                    found.append(_info(entry))  # noqa: PERF401 - what an error cuts off is kept
-    return found
 
 
 def confirm(folder: Path, seq: int) -> None:
@@ -297,24 +258,8 @@ def extend(folder: Path, seq: int, body: bytes) -> None:
     It goes to a segment of its own, so a torn last line stays what it was.
     """
     line = b"%b#%08x\n" % (body, zlib.crc32(body))
-    with _segment(folder, seq).open("xb", buffering=0) as file:
+    with segment_file(folder, seq).open("xb", buffering=0) as file:
         file.write(line)
-
-
-def sweep(folders: list[Path], now: float | None = None) -> None:
-    """Remove settled journals that are old, or beyond the size that is kept."""
-    moment = time.time() if now is None else now
-    done = []
-    for info in journals(folders, settled=True):
-        if info.meta and not info.alive and not info.problem:
-            with contextlib.suppress(OSError):
-                done.append(((info.folder / "settled").stat().st_mtime, info))
-    kept = 0
-    for settled_at, info in sorted(done, key=lambda pair: pair[0], reverse=True):
-        kept += info.bytes
-        if moment - settled_at > KEEP_SECONDS or kept > KEEP_BYTES:
-            with contextlib.suppress(JournalLocked, OSError), claimed(info.folder):
-                shutil.rmtree(info.folder)
 
 
 def _create(folders: list[Path], meta: JournalMeta) -> tuple[Path, int]:
@@ -355,7 +300,8 @@ def _acquire(folder: Path) -> int:
     return fd
 
 
-def _is_alive(folder: Path) -> bool:
+def is_alive(folder: Path) -> bool:
+    """Whether a living process holds a journal's lock."""
     if folder in _own:
         return True
     try:
@@ -371,93 +317,18 @@ def _is_alive(folder: Path) -> bool:
     return False
 
 
-def _info(entry: Path) -> JournalInfo:
-    meta, problem, last_seq = None, None, 0
-    size = 0
-    try:
-        meta, problem = _read_meta(entry)
-        if meta and not problem:
-            firsts = _segments(entry)
-            size = sum(_segment(entry, first).stat().st_size for first in firsts)
-            last_seq = _last_seq(entry, firsts)
-    except JournalCorrupt as error:
-        problem = str(error)
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-    return JournalInfo(
-        folder=entry,
-        meta=meta,
-        last_seq=last_seq,
-        confirmed=_confirmed(entry),
-        bytes=size,
-        alive=meta is not None and _is_alive(entry),
-        settled=(entry / "settled").exists(),
-        problem=problem,
-    )
+def is_sound(line: bytes) -> bool:
+    """Whether a line, without its newline, is as it was written."""
+    return line[-CHECKSUM_BYTES:] == b"#%08x" % zlib.crc32(line[:-CHECKSUM_BYTES])
 
 
-def _read_meta(entry: Path) -> tuple[JournalMeta | None, str | None]:
-    if not entry.is_dir():
-        return None, "not a journal: it was left alone"
-    try:
-        fields = orjson.loads((entry / "meta.json").read_bytes())
-    except FileNotFoundError:
-        return None, "no meta.json: not a journal, or one whose writer died while creating it"
-    except orjson.JSONDecodeError:
-        return None, "meta.json cannot be read: it is not JSON"
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        written = fields.get("format") if isinstance(fields, dict) else None
-        return None, (
-            f"format {written!r}, but this program reads format {FORMAT}: "
-            "use the version of the tracker that wrote it, or a later one"
-        )
-    try:
-        return JournalMeta(**fields), None
-    except TypeError:
-        return None, "meta.json lacks fields of format 1, or has others"
-
-
-def _last_seq(folder: Path, firsts: list[int]) -> int:
-    """The seq of the last whole record, read from the end of the last segment that has one."""
-    for first in reversed(firsts):
-        with _segment(folder, first).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            window = 2**16
-            while True:
-                file.seek(max(0, size - window))
-                data = file.read()
-                end = data.rfind(b"\n")
-                start = data.rfind(b"\n", 0, max(end, 0)) + 1
-                if end >= 0 and (start or window >= size):
-                    line = data[start:end]
-                    if not _is_sound(line):
-                        raise JournalCorrupt("its last record is damaged")
-                    return int(orjson.loads(line[:-_TAIL])[0])
-                if window >= size:
-                    break
-                window *= 4
-    return 0
-
-
-def _is_sound(line: bytes) -> bool:
-    try:
-        return zlib.crc32(line[:-_TAIL]) == int(line[1 - _TAIL :], 16)
-    except ValueError:
-        return False
-
-
-def _confirmed(folder: Path) -> int:
-    try:
-        return int((folder / "confirmed").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
-
-
-def _segments(folder: Path) -> list[int]:
+def segment_firsts(folder: Path) -> list[int]:
+    """The first seq of each segment, ascending."""
     return sorted(
         int(match[1]) for path in folder.iterdir() if (match := _SEGMENT.fullmatch(path.name))
     )
 
 
-def _segment(folder: Path, first: int) -> Path:
+def segment_file(folder: Path, first: int) -> Path:
+    """The segment whose first record has this seq."""
     return folder / f"{first:020d}.jsonl"

@@ -20,13 +20,13 @@ from tracker.errors import (
 from tracker.event import Record, canonical
 from tracker.forking import ForkGuard
 from tracker.journal import (
-    JournalInfo,
     JournalReader,
     claimed,
     confirm,
     extend,
     settle,
 )
+from tracker.journals import JournalInfo
 from tracker.logs import encode
 from tracker.projections import RunState
 from tracker.store.port import EventStore, RunIdentity
@@ -40,7 +40,7 @@ _PAUSE, _PAUSE_IDLE = 0.1, 0.5
 _RETRY, _RETRY_MOST = 0.1, 2.0
 
 #: Bytes of journal that make one append.
-_BATCH_BYTES = 2**19
+_BATCH_BYTES = 2**18
 
 #: What no later try will cure.
 _FINAL = (WriterFenced, InvalidEvents, JournalCorrupt)

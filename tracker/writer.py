@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from tracker import journal
+from tracker import journal, journals
 from tracker.event import VERSION
 from tracker.forking import ForkGuard
 from tracker.location import journal_folders
@@ -177,13 +177,13 @@ def _deliver_in_background(
 
     def work() -> None:
         try:
-            waiting = journal.journals(folders, settled=False)
+            waiting = journals.journals(folders, settled=False)
             if any(not info.alive and info.meta for info in waiting):
                 with guard:
                     store = opener()
                     deliver_all(waiting, store, store_name)
                     store.close()
-            journal.sweep(folders)
+            journals.sweep(folders)
         except Exception as error:  # noqa: BLE001 - the living run's shipper reports the store
             _log.info("Journals of earlier runs were not delivered: %s", error)
 

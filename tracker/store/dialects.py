@@ -56,8 +56,9 @@ class SQLiteDialect:
         """See `StoreDialect.insert_events`."""
         connection.exec_driver_sql(
             "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(run_id, *record) for record in records],
+            # The id in the text saves making a tuple for each event.
+            f"VALUES ({int(run_id)}, ?, ?, ?, ?, ?, ?, ?, ?)",
+            list(records),
         )
 
     def _connected(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:

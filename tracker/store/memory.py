@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 from tracker.errors import ConcurrencyConflict, WriterFenced
-from tracker.event import Record, canonical
+from tracker.event import Record, chained
 from tracker.names import nth_name
 from tracker.projections import RunState, fold
 from tracker.store.port import GENESIS, Run, RunIdentity, check_records
@@ -36,7 +35,7 @@ class MemoryStore:
                 f"Run {stored.name!r} ends at seq {len(stream)}, not at {expected_seq}."
             )
         self._streams[run.uuid] = [*stream, *records]
-        head = sha256(stored.head + b"\n".join(map(canonical, records))).digest()
+        head = chained(stored.head, records)
         state = fold(stored.state, records)
         self._runs[run.uuid] = replace(stored, head=head, state=state)
 

@@ -7,7 +7,6 @@ import math
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from sqlalchemy.engine import URL
 
 from tracker.errors import ConcurrencyConflict, StoreBusy, StoreRaced, WriterFenced
-from tracker.event import VERSION, Record, canonical
+from tracker.event import VERSION, Record, chained
 from tracker.logs import from_plain, to_plain
 from tracker.names import nth_name
 from tracker.projections import MetricState, RunState, fold
@@ -136,7 +135,7 @@ class SqlStore:
         if stored.state.last_seq != expected:
             return  # stored already
         state = fold(stored.state, records)
-        digest = sha256(stored.head + b"\n".join(map(canonical, records))).digest()
+        digest = chained(stored.head, records)
         moved = connection.execute(
             update(schema.runs)
             .where(schema.runs.c.id == stored.id)
