@@ -160,7 +160,7 @@ def count(run: str | int, *, store: Store = None) -> pd.DataFrame:
             .group_by(events.c.kind)
         )
         with opened.reading() as connection:
-            counts: dict[str, int] = dict(connection.execute(counting).tuples().all())
+            counts = {str(row[0]): int(row[1]) for row in connection.execute(counting)}
     ordered = sorted(counts, key=lambda kind: HOOKS.index(kind) if kind in HOOKS else len(HOOKS))
     frame = pd.DataFrame({"kind": ordered, "count": [counts[kind] for kind in ordered]})
     return frame.astype({"kind": "string", "count": "Int64"})
