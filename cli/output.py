@@ -201,7 +201,10 @@ def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame) -> s
 
 
 def _is_number(frame: pd.DataFrame, name: str) -> bool:
-    return str(frame[name].dtype) in ("Int64", "float64", "timedelta64[us]")
+    series = frame[name]
+    if series.dtype == "object":
+        return all(value is None or isinstance(value, float) for value in series)
+    return str(series.dtype) in ("Int64", "float64", "timedelta64[us]")
 
 
 def _print_table(frame: pd.DataFrame) -> None:

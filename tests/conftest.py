@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import PostgresServer, running_server
+from tests.postgres import PostgresServer, installations, running_server
 
 # Machines are noisy, and examples of real databases are slow.
 settings.register_profile(
@@ -38,10 +38,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running server of the newest version that there is."""
-    with running_server() as server:
+@pytest.fixture(scope="session", params=installations(), ids=lambda one: f"pg{one.version}")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A running server of each version that there is; without any, collecting fails."""
+    with running_server(request.param) as server:
         yield server
 
 

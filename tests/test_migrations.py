@@ -19,7 +19,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, installations, running_server
+from tests.streams import fit_stream, identity
 from tracker import query
 from tracker.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
 from tracker.store import migrate, schema
@@ -208,9 +209,6 @@ def test_a_store_of_revision_1_can_be_read(tmp_path: Path) -> None:
 
 def test_postgres_tables_survive_a_restart() -> None:
     """What was committed is there after the server was killed and started again."""
-    from tests.postgres import installations, running_server
-    from tests.streams import fit_stream, identity
-
     for installation in installations():
         with running_server(installation) as server:
             store = upgraded(server)

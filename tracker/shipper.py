@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -224,7 +225,8 @@ class Shipper:
             self._progress.notify_all()
         if isinstance(error, SchemaMismatch):
             return _RETRY_MOST
-        return min(max(pause * 2, _RETRY), _RETRY_MOST)
+        # Trainers that lost the same database must not all come back at the same moment.
+        return min(max(pause * 2, _RETRY), _RETRY_MOST) * (0.75 + secrets.randbelow(50) / 100)
 
     def _disconnect(self) -> None:
         if self._delivery:

@@ -19,6 +19,7 @@ from tracker.errors import (
     StoreUnreachable,
     TrackerError,
 )
+from tracker.location import sqlite_path
 from tracker.masking import mask_url
 
 #: Extras that bring an engine's driver.
@@ -106,6 +107,8 @@ def translate(error: exc.DBAPIError, url: str) -> TrackerError:
     kind = _kind(error)
     words = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
     verb, cure = _MESSAGES[kind]
+    if kind is StoreUnreachable and sqlite_path(url):
+        cure = "Check that the folder exists and that this user may write there."
     return kind(f"The store {mask_url(url)} {verb}: {mask_url(words[0])}. {cure}")
 
 
