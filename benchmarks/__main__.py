@@ -12,15 +12,19 @@ from benchmarks.table import machine, table
 from tests.postgres import installations, running_server
 from tracker.store.opening import connect_store, upgrade_store
 
+PARTS = ["hook", "drain", "training"]
+
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["hook", "drain", "training"], default=[])
+    parser.add_argument("what", nargs="*", help="of hook, drain, training; default: all")
     parser.add_argument("--events", type=int, default=100_000, help="in each measurement")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
     arguments = parser.parse_args()
-    what = arguments.what or ["hook", "drain", "training"]
+    what = arguments.what or PARTS
+    if unknown := set(what) - set(PARTS):
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     found = []
     with running_server() as server:
         url = server.create_database()
