@@ -56,11 +56,11 @@ def ship(store: StoreOption = None) -> None:
     """
     from tracker.journals import journals
     from tracker.location import journal_folders
-    from tracker.masking import mask_url
+    from tracker.masking import without_passwords
     from tracker.store.opening import open_store
 
     url = store_option(store)
-    name = mask_url(url)
+    name = without_passwords(url)
     waiting, failed = [], False
     for info in journals(journal_folders(), settled=False):
         if info.meta is None:

@@ -107,12 +107,12 @@ def reading_store(url: str | None) -> SqlStore:
     """
     from tracker.journals import journals
     from tracker.location import journal_folders
-    from tracker.masking import mask_url
+    from tracker.masking import without_passwords
     from tracker.shipper import deliver_all
     from tracker.store.opening import open_store
 
     full = store_option(url)
-    name = mask_url(full)
+    name = without_passwords(full)
     waiting = [
         info
         for info in journals(journal_folders(), settled=False)

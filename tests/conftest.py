@@ -9,6 +9,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=installations(), ids=lambda one: f"pg{one.version}")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """A running server of each version that there is; without any, collecting fails."""
-    with running_server(request.param) as server:
-        yield server
+class PostgresServers:
+    """Servers of each version that there is, started when first asked for."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[str, PostgresServer] = {}
+
+    def of(self, version: str) -> PostgresServer:
+        """A running server of this version."""
+        if version not in self._running:
+            (found,) = [one for one in installations() if one.version == version]
+            self._running[version] = self._stack.enter_context(running_server(found))
+        return self._running[version]
+
+
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[PostgresServers]:
+    """Servers of every version."""
+    with ExitStack() as stack:
+        yield PostgresServers(stack)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_servers: PostgresServers) -> PostgresServer:
+    """A running server of the newest version; without any, the test fails."""
+    return postgres_servers.of(installations()[0].version)
 
 
 @pytest.fixture

@@ -370,12 +370,15 @@ def test_a_loop_of_your_own() -> None:
     callbacks.on_train_batch_end(0, {"loss": 1.0})
     callbacks.on_test_begin()
     callbacks.on_test_end({"accuracy": 0.5})
-    callbacks.on_epoch_end(0, {"loss": 1.0})
+    callbacks.on_epoch_end(np.int64(0), {"loss": 1.0})
+    callbacks.on_train_batch_end(tf.constant(5), {"loss": 1.0})
+    callbacks.on_train_batch_end("odd", {"loss": 1.0})
     callbacks.on_train_end({"loss": 1.0})
     callback.on_epoch_end(7, {"by hand": 1.0})
     callback.close()
     assert set(column(callback.run, "call", "test_end")) == {1}
     assert column(callback.run, "call", "epoch_end") == [1, None]
+    assert column(callback.run, "batch", "train_batch_end") == [0, 5, None]
     assert run_of("@last").state.status == "finished"
 
 
@@ -447,6 +450,8 @@ def test_a_forked_child_does_not_touch_the_run() -> None:
     assert -1.0 not in [one[2].get("loss") for one in recorded(parent.uuid)]
     assert [one[0] for one in recorded(child.uuid)] == ["train_begin", "train_end"]
     assert child.state.pid != parent.state.pid
+    (began,) = facts(child.uuid, "run_began")
+    assert began["model"]["optimizer"] == {"class": "SGD"}, "TensorFlow was not asked"
 
 
 def test_what_a_run_begins_with(tmp_path: Path) -> None:

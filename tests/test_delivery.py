@@ -20,7 +20,7 @@ from tracker import TrackerCallback
 from tracker.event import HOOKS
 from tracker.journals import journals
 from tracker.location import journal_folders
-from tracker.masking import mask_url
+from tracker.masking import without_passwords
 from tracker.query import latest_runs, run_of
 from tracker.shipper import deliver_all
 from tracker.store.opening import connect_store, open_store, upgrade_store
@@ -77,7 +77,7 @@ def train_and(action: str, tmp_path: Path, **environment: str) -> tuple[list[str
 def recover() -> dict[str, Any]:
     """Deliver what dead writers left for the default store."""
     store = open_store()
-    name = mask_url(store.url)
+    name = without_passwords(store.url)
     outcome = deliver_all(journals(journal_folders()), store, name)
     store.close()
     return outcome
@@ -142,7 +142,7 @@ def test_a_store_that_is_away(
 
     store = connect_store(url)
     upgrade_store(store)
-    assert deliver_all([info], store, mask_url(away)) == {"away": info.last_seq}
+    assert deliver_all([info], store, without_passwords(away)) == {"away": info.last_seq}
     run = run_of("away", store=store)
     assert (run.state.status, run.state.last_seq) == ("finished", info.last_seq)
     store.close()

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from tests import strategies
+from tests.conftest import PostgresServers
+from tests.postgres import installations
 from tests.streams import Stream, fit_stream, identity
 from tracker.errors import (
     ConcurrencyConflict,
@@ -30,6 +32,9 @@ from tracker.store.opening import connect_store, open_store, upgrade_store
 from tracker.store.port import GENESIS, EventStore
 from tracker.store.sql import SqlStore
 
+#: Versions of PostgreSQL to test on; there is always one.
+VERSIONS = [one.version for one in installations()]
+
 
 @pytest.fixture
 def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
@@ -39,31 +44,23 @@ def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-@pytest.fixture
-def postgres_store(postgres_url: str) -> Iterator[SqlStore]:
-    """A new PostgreSQL store."""
-    store = connect_store(postgres_url)
+@pytest.fixture(params=["sqlite", *VERSIONS])
+def sql_store(request: pytest.FixtureRequest) -> Iterator[SqlStore]:
+    """A new store on SQLite, and on each version of PostgreSQL that there is."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_store")
+        return
+    servers: PostgresServers = request.getfixturevalue("postgres_servers")
+    store = connect_store(servers.of(request.param).create_database())
     upgrade_store(store)
     yield store
     store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest) -> EventStore:
+@pytest.fixture(params=["memory", "sql"])
+def store(request: pytest.FixtureRequest, sql_store: SqlStore) -> EventStore:
     """Each kind of store."""
-    if request.param == "memory":
-        return MemoryStore()
-    fixtures = {"sqlite": "sqlite_store", "postgresql": "postgres_store"}
-    found: EventStore = request.getfixturevalue(fixtures[request.param])
-    return found
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def sql_store(request: pytest.FixtureRequest) -> SqlStore:
-    """Each SQL store."""
-    fixtures = {"sqlite": "sqlite_store", "postgresql": "postgres_store"}
-    found: SqlStore = request.getfixturevalue(fixtures[request.param])
-    return found
+    return MemoryStore() if request.param == "memory" else sql_store
 
 
 def test_what_is_appended_is_read(store: EventStore) -> None:

@@ -14,7 +14,7 @@ from tracker import location
 from tracker.description import describe_call, describe_model
 from tracker.environment import environment, git_state
 from tracker.errors import InvalidStoreURL
-from tracker.masking import mask_command, mask_text, mask_url
+from tracker.masking import mask_command, mask_text, mask_url, without_passwords
 from tracker.names import readable_name, uuid7
 
 
@@ -85,6 +85,24 @@ def test_passwords_are_masked(password: str, place: str) -> None:
     masked = mask_url(url)
     assert "***" in masked
     assert masked.replace("***", "") == url.replace(place + password, place)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql+psycopg://u@h/d?password=x&a=b", "postgresql+psycopg://u@h/d?a=b"),
+        ("postgresql+psycopg://u@h/d?password=x", "postgresql+psycopg://u@h/d"),
+        (
+            "postgresql+psycopg://u@/d?host=a:1&host=b:2",
+            "postgresql+psycopg://u@/d?host=a:1&host=b:2",
+        ),
+        ("sqlite:////x/y.db", "sqlite:////x/y.db"),
+    ],
+)
+def test_stores_are_the_same_with_and_without_password(url: str, expected: str) -> None:
+    """A journal's name of its store has no password, nor a place where one was."""
+    assert without_passwords(url) == expected
 
 
 @given(st.lists(st.text()))

@@ -16,6 +16,7 @@ from tracker.arguments import check_choice, check_params, check_tags, check_text
 from tracker.description import describe_call, describe_model
 from tracker.environment import environment
 from tracker.errors import InvalidArgument, TrackerError
+from tracker.forking import in_child
 from tracker.location import store_url
 from tracker.logs import Outputs
 from tracker.names import readable_name
@@ -242,7 +243,7 @@ class TrackerCallback(keras.callbacks.Callback):
                 "tags": self._tags,
                 "batches": self._batches,
                 "outputs": self._outputs,
-                "model": describe_model(self._model),
+                "model": describe_model(self._model, compute=not in_child()),
                 "environment": environment(),
             },
         )

@@ -30,8 +30,13 @@ _ARGUMENTS = (
 )
 
 
-def describe_model(model: Any) -> dict[str, Any]:
+def describe_model(model: Any, *, compute: bool = True) -> dict[str, Any]:
     """A model's facts, as JSON can carry them; never raises.
+
+    Args:
+        model: The model.
+        compute: Whether the backend may be asked for values: the optimizer's configuration has
+            those of variables. TensorFlow crashes at this in a forked child.
 
     Returns:
         `name`, `class`, `parameters` and `trainable_parameters` (where built), `layers` (name
@@ -53,7 +58,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "input_shape": lambda: model.input_shape,
         "output_shape": lambda: model.output_shape,
         "dtype": lambda: model.dtype_policy.name,
-        "optimizer": lambda: _configured(model.optimizer),
+        "optimizer": lambda: _configured(model.optimizer) if compute else _class(model.optimizer),
         "loss": lambda: _named(model.loss),
         "metrics": lambda: _named(model._compile_config.config.get("metrics")),  # noqa: SLF001
         "steps_per_execution": lambda: model.steps_per_execution,
@@ -117,7 +122,11 @@ def _configured(thing: Any) -> Any:
     """An optimizer, loss or metric: its class and configuration."""
     if thing is None:
         return None
-    return {"class": type(thing).__name__, **_plain(thing.get_config())}
+    return _class(thing) | _plain(thing.get_config())
+
+
+def _class(thing: Any) -> Any:
+    return None if thing is None else {"class": type(thing).__name__}
 
 
 def _named(thing: Any) -> Any:

@@ -53,6 +53,12 @@ class ForkGuard:
         self._lock.release()
 
 
+def in_child() -> bool:
+    """Whether this process was forked from one that had loaded this module."""
+    return _forked
+
+
+_forked = False
 _guards: weakref.WeakSet[ForkGuard] = weakref.WeakSet()
 _held: list[ForkGuard] = []
 
@@ -67,6 +73,8 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
+    global _forked  # noqa: PLW0603 - a fact of the process
+    _forked = True
     _held.clear()
     _guards.clear()
 

@@ -55,7 +55,7 @@ class JournalMeta:
 
     uuid: str
     name: str
-    #: The store's URL with the password masked.
+    #: The store's URL without passwords.
     store: str
     #: The token that the store knows this writer by.
     writer: str

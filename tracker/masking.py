@@ -34,6 +34,17 @@ def mask_url(text: str) -> str:
     return _QUERY.sub(rf"\g<head>{MASK}", text)
 
 
+def without_passwords(url: str) -> str:
+    """The URL without its passwords: how journals name their store.
+
+    The same store is meant whether the password stands in the URL or comes from elsewhere.
+    """
+    url = mask_url(url).replace(f":{MASK}@", "@")
+    head, question, query = url.partition("?")
+    kept = [part for part in query.split("&") if not part.endswith(f"={MASK}")]
+    return head + (question + "&".join(kept) if any(kept) else "")
+
+
 def mask_text(text: str) -> str:
     """The text with everything masked that looks like a secret: URLs, assignments, tokens."""
     text = mask_url(text)

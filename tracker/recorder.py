@@ -158,6 +158,7 @@ class Recorder:
         Returns:
             Whether it ended this thread's outermost call.
         """
+        epoch = None if epoch is None else _index(epoch)
         with self._lock:
             calls = self._thread().calls
             # A nested call that died in somebody's try block cannot see the outer one's hooks.
@@ -199,9 +200,9 @@ class Recorder:
                 call = self._switch(kind)
             text = encode(logs, self.outputs)
             if call is None:
-                self._write(kind, None, None, int(batch), text, at)
+                self._write(kind, None, None, _index(batch), text, at)
             else:
-                self._write(kind, call.number, call.epoch, int(batch), text, at)
+                self._write(kind, call.number, call.epoch, _index(batch), text, at)
 
     def _thread(self) -> _Thread:
         return self._threads.setdefault(get_ident(), _Thread())
@@ -253,6 +254,14 @@ class Recorder:
             self.journal.folder,
             error.strerror or error,
         )
+
+
+def _index(value: Any) -> int | None:
+    """An epoch or batch as a Python integer; None for what is no number."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _may_contain(outer: Place | None, inner: Place | None) -> bool:

@@ -283,7 +283,7 @@ def deliver_all(
     Args:
         infos: A listing of journals.
         store: The store.
-        store_name: Its URL with the password masked, as journals name it.
+        store_name: Its URL without passwords, as journals name it.
 
     Returns:
         By run name: how many events were delivered, or why they were not.

@@ -20,7 +20,7 @@ from tracker.event import VERSION
 from tracker.forking import ForkGuard
 from tracker.location import journal_folders
 from tracker.logs import Outputs
-from tracker.masking import mask_url
+from tracker.masking import without_passwords
 from tracker.names import uuid7
 from tracker.recorder import Place, Recorder
 from tracker.shipper import Shipper, deliver_all
@@ -70,7 +70,7 @@ class RunWriter:
         meta = journal.JournalMeta(
             uuid=identity.uuid,
             name=name,
-            store=mask_url(store),
+            store=without_passwords(store),
             writer=identity.writer,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -94,7 +94,7 @@ class RunWriter:
         self._error: dict[str, Any] | None = None
         opener = _opener(store, durability)
         self._shipper = Shipper(writer.folder, identity, opener)
-        self._deliverer = _deliver_in_background(folders, opener, mask_url(store))
+        self._deliverer = _deliver_in_background(folders, opener, without_passwords(store))
         _living.add(self)
         _watch_exceptions()
 

@@ -11,7 +11,7 @@ from importlib.resources import as_file, files
 from sqlalchemy import Connection, Text, column, inspect, select, table
 
 from tracker.errors import SchemaMissing, SchemaTooNew, SchemaTooOld
-from tracker.masking import mask_url
+from tracker.masking import without_passwords
 from tracker.store.schema import EARLIER, REVISION, REVISION_TABLE
 
 _REVISION = select(column("version_num", Text)).select_from(table(REVISION_TABLE))
@@ -35,7 +35,7 @@ def check(connection: Connection, url: str) -> None:
     found = revision(connection)
     if found == REVISION:
         return
-    shown = mask_url(url)
+    shown = without_passwords(url)
     command = f"tracker db upgrade --store '{shown}'"
     if found is None:
         raise SchemaMissing(f"The store {shown} has no tables yet. Do: {command}")

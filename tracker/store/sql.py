@@ -102,10 +102,6 @@ class SqlStore:
         """See `EventStore.close`."""
         self._engine.dispose()
 
-    def abandon(self) -> None:
-        """Forget connections without closing them: for a forked child."""
-        self._engine.dispose(close=False)
-
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection in a transaction that will not write."""
