@@ -192,6 +192,19 @@ def test_counts_and_descriptions(store: SqlStore) -> None:
     assert facts["metrics"][2]["max_epoch"] == 1
 
 
+def test_a_stream_of_events(store: SqlStore) -> None:
+    """Events one by one are frozen records with decoded logs."""
+    events = list(tracker.stream("run", after=14, until=16, store=store))
+    assert [event.seq for event in events] == [15, 16]
+    assert isinstance(events[0], tracker.Event)
+    assert (events[0].kind, events[0].epoch, events[0].batch) == ("epoch_end", 0, None)
+    assert events[0].logs == {"loss": 1.0, "val_loss": 0.5}
+    with pytest.raises(AttributeError):
+        events[0].seq = 1  # type: ignore[misc]
+    with pytest.raises(RunNotFound):
+        next(tracker.stream("none", store=store))
+
+
 def test_events_of_a_later_vocabulary(store: SqlStore) -> None:
     """An older program says that it is older, instead of guessing."""
     stream = Stream()

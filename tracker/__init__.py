@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tracker.callback import TrackerCallback
     from tracker.errors import TrackerError
     from tracker.event import Event
-    from tracker.query import events, metrics, runs
+    from tracker.query import events, metrics, runs, stream
     from tracker.store.opening import open_store
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "metrics",
     "open_store",
     "runs",
+    "stream",
 ]
 
 # Loading keras takes seconds and pandas half a second: each name loads what it needs.
@@ -37,6 +38,7 @@ _HOMES = {
     "metrics": "tracker.query",
     "open_store": "tracker.store.opening",
     "runs": "tracker.query",
+    "stream": "tracker.query",
 }
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sqlalchemy import Select, desc, func, select
 
 from tracker.errors import EventsTooNew, InvalidArgument, UnknownColumn
-from tracker.event import HOOKS, VERSION, Record, check_kinds
+from tracker.event import HOOKS, VERSION, Event, Record, check_kinds
 from tracker.frames import (
     EventLogs,
     description,
@@ -23,6 +23,7 @@ from tracker.frames import (
     run_frame,
     wide_frame,
 )
+from tracker.logs import to_event
 from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
@@ -147,6 +148,26 @@ def events(
         if until is not None:
             wanted = wanted.where(schema.events.c.seq <= until)
         return event_frame(_fetch(opened, wanted, limit=limit, tail=tail), logs)
+
+
+def stream(
+    run: str | int, *, after: int = 0, until: int | None = None, store: Store = None
+) -> Iterator[Event]:
+    """A run's events one by one, in order, in bounded memory.
+
+    Args:
+        run: A name, id, UUID, unique prefix, `@last` or `@last~2`.
+        after: Only those with `seq > after`.
+        until: Only those with `seq <= until`.
+        store: The store.
+
+    Raises:
+        RunNotFound, AmbiguousRun: `run` is not exactly one.
+        EventsTooNew: They were written by a later version of the tracker.
+    """
+    with _opened(store) as opened:
+        found = run_of(run, store=opened)
+        yield from map(to_event, opened.read(found.uuid, after=after, until=until))
 
 
 def count(run: str | int, *, store: Store = None) -> pd.DataFrame:
