@@ -8,14 +8,15 @@ import typer
 
 from tracker.errors import StoreCorrupt
 
-from .options import Format, FormatOption, StoreOption, store_option
-from .output import json_text, say, write_text
+from .cells import json_text
+from .options import ShortFormat, ShortFormatOption, StoreOption, store_option
+from .output import say, write_text
 
 app = typer.Typer(no_args_is_help=True, help="The store itself: what it is, and its tables.")
 
 
 @app.command("show")
-def show(format: FormatOption = None, store: StoreOption = None) -> None:
+def show(format: ShortFormatOption = None, store: StoreOption = None) -> None:
     """Show which store is used, its revision and its size.
 
     Example: tracker db show
@@ -25,8 +26,8 @@ def show(format: FormatOption = None, store: StoreOption = None) -> None:
     from tracker.store.inspection import inspect_store
 
     facts = asdict(inspect_store(store_option(store)))
-    if format in (Format.JSON, Format.JSONL):
-        write_text(json_text(facts, indent=format == Format.JSON))
+    if format in (ShortFormat.JSON, ShortFormat.JSONL):
+        write_text(json_text(facts, indent=format == ShortFormat.JSON))
         return
     width = max(map(len, facts))
     shown = {name: "none" if value is None else value for name, value in facts.items()}

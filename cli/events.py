@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cells import cell, local_zone
 from .options import (
     ColumnsOption,
-    Format,
     FormatOption,
     LimitOption,
     OutputOption,
     RunArgument,
+    ShortFormat,
     StoreOption,
     reading_store,
+    recover,
     split,
 )
-from .output import cell, chosen_format, pick, write_frame, write_text
+from .output import chosen_format, pick, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer(no_args_is_help=True, help="A run's events, in the order of its hooks.")
 
-#: Looks at the store in a second, while following.
-_POLLS = 4
+#: Looks at the store in a second, while following; and after how many of them we look whether
+#: the run's process has died.
+_POLLS, _POLLS_ALIVE = 4, 8
 
 KindOption = Annotated[
     list[str] | None,
@@ -67,11 +71,13 @@ def list_events(
         after=after,
         until=until,
         limit=limit,
-        logs="columns" if form in ("table", "csv", "md") else "json",
+        logs="dict" if form in ("table", "csv", "md") else "json",
         store=reading_store(store),
     )
     if form in ("json", "jsonl"):
         frame = _with_json(frame)
+    elif form != "parquet":
+        frame = _spread(frame)
     write_frame(pick(frame, split(columns)), form, output)
 
 
@@ -84,7 +90,7 @@ def tail(
     ] = False,
     kind: KindOption = None,
     format: Annotated[
-        Format | None, typer.Option("--format", help="jsonl, or lines for people.")
+        ShortFormat | None, typer.Option("--format", help="jsonl, or lines for people.")
     ] = None,
     store: StoreOption = None,
 ) -> None:
@@ -95,7 +101,7 @@ def tail(
     from tracker.query import events, run_of
 
     opened = reading_store(store)
-    exact = format in (Format.JSON, Format.JSONL)
+    exact = format in (ShortFormat.JSON, ShortFormat.JSONL)
     asked: dict[str, Any] = {
         "kind": kind or None,
         "logs": "json" if exact else "dict",
@@ -105,7 +111,10 @@ def tail(
     frame = events(found.uuid, tail=lines, **asked)
     seen = found.state.last_seq if frame.empty else int(frame["seq"].iloc[-1])
     _print_lines(frame, exact=exact)
-    while follow:
+    recoverable = True
+    for poll in count(1) if follow else ():
+        if recoverable and poll % _POLLS_ALIVE == 0:
+            recoverable = recover(opened, store, found.uuid)
         # The status first: what arrived before it changed is then shown before we stop.
         running = run_of(found.uuid, store=opened).state.status == "running"
         frame = events(found.uuid, after=seen, **asked)
@@ -128,9 +137,32 @@ def count_events(
 
     Example: tracker events count @last
     """
-    from tracker.query import count
+    from tracker import query
 
-    write_frame(count(run, store=reading_store(store)), chosen_format(format, output), output)
+    form = chosen_format(format, output)
+    write_frame(query.count(run, store=reading_store(store)), form, output)
+
+
+def _spread(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column for each value that hooks logged, None where there is none.
+
+    In the frames of `tracker.events` these are NaN, as the values that diverged.
+    """
+    import pandas as pd
+
+    from tracker.event import HOOKS
+
+    hooks = [
+        logs if kind in HOOKS else {}
+        for kind, logs in zip(frame["kind"], frame.pop("logs"), strict=True)
+    ]
+    logged = {
+        f"logs.{name}" if name in frame else str(name): pd.Series(
+            [logs.get(name) for logs in hooks], index=frame.index, dtype="object"
+        )
+        for name in dict.fromkeys(name for logs in hooks for name in logs)
+    }
+    return pd.concat([frame, pd.DataFrame(logged, index=frame.index)], axis=1)
 
 
 def _with_json(frame: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +186,10 @@ def _print_lines(frame: pd.DataFrame, *, exact: bool) -> None:
 def _line(row: dict[Any, Any]) -> str:
     place = "/".join(cell(row[name]) or "-" for name in ("call", "epoch", "batch"))
     hook = not row["kind"].startswith(("run_", "call_"))
-    logs = " ".join(f"{name}={cell(value)}" for name, value in row["logs"].items()) if hook else ""
-    if not hook and row["logs"].get("status"):
-        logs = str(row["logs"]["status"])
-    head = f"{row['seq']:>7}  {row['at']:%H:%M:%S.%f}  {row['kind']:<19}  {place:<12}"
+    if hook:
+        logs = " ".join(f"{cell(name)}={cell(value)}" for name, value in row["logs"].items())
+    else:
+        logs = cell(row["logs"].get("status") or row["logs"].get("reason"))
+    at = row["at"].tz_convert(local_zone())
+    head = f"{row['seq']:>7}  {at:%H:%M:%S.%f}  {row['kind']:<19}  {place:<12}"
     return f"{head}  {logs}".rstrip() + "\n"

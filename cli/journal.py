@@ -61,10 +61,10 @@ def ship(store: StoreOption = None) -> None:
 
     url = store_option(store)
     name = without_passwords(url)
-    waiting, failed = [], False
+    waiting = []
     for info in journals(journal_folders(), settled=False):
         if info.meta is None:
-            complain(f"{info.folder}: {info.problem}. It was left alone.", warning=True)
+            complain(f"{info.folder} is passed over: {info.problem}.", warning=True)
         elif info.alive:
             say(f"Run {info.meta.name}: its process lives, and ships by itself.")
         elif info.meta.store != name:
@@ -76,16 +76,18 @@ def ship(store: StoreOption = None) -> None:
         say(f"No journal waits for {name}.")
         return
     opened = open_store(url, create=True)
-    for info in waiting:
-        failed |= not _ship(info, opened)
+    failures = [failure for info in waiting if (failure := _ship(info, opened))]
     opened.close()
-    if failed:
-        raise typer.Exit(1)
+    for failure in failures[1:]:
+        complain(str(failure))
+    if failures:
+        raise failures[0]
 
 
-def _ship(info: JournalInfo, store: object) -> bool:
-    """Deliver one journal with a progress bar on a terminal; says how it went."""
+def _ship(info: JournalInfo, store: object) -> TrackerError | None:
+    """Deliver one journal with a progress bar on a terminal; returns why it failed."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from tracker.shipper import deliver
@@ -94,16 +96,15 @@ def _ship(info: JournalInfo, store: object) -> bool:
     bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
     try:
         with bar:
-            task = bar.add_task(run, total=info.last_seq)
+            task = bar.add_task(escape(run), total=info.last_seq)
             count = deliver(info, store, lambda seq: bar.update(task, completed=seq))  # type: ignore[arg-type]
     except JournalLocked:
         say(f"Run {run}: another process is delivering it.")
-        return True
     except TrackerError as error:
-        complain(f"Run {run}: {error}")
-        return False
-    say(f"Run {run}: {count} events delivered.")
-    return True
+        return type(error)(f"Run {run} was not delivered whole: {error}")
+    else:
+        say(f"Run {run}: {count} events delivered.")
+    return None
 
 
 def _state(info: JournalInfo) -> str:

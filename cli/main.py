@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tracker import errors
+from tracker.masking import mask_text
 
 from . import db, events, journal, metrics, runs
 from .options import StoreOption, choose_store
@@ -78,6 +80,9 @@ def options(
 
 def main() -> None:
     """Run the command line; the process ends with one of the exit codes of the help."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may have letters that it cannot encode
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="tracker")
     except errors.TrackerError as error:
@@ -93,9 +98,9 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for users
         if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
+            typer.echo(mask_text(traceback.format_exc()), err=True)
         complain(
-            f"A fault of the tracker: {type(error).__name__}: {error}. Set {DEBUG_VARIABLE}=1 to "
-            "see where, and please report it."
+            f"A fault of the tracker: {type(error).__name__}: {mask_text(str(error))}. "
+            f"Set {DEBUG_VARIABLE}=1 to see where, and please report it."
         )
         sys.exit(_FAILED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from .options import (
     split,
 )
 from .output import chosen_format, pick, write_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(no_args_is_help=True, help="The values that Keras logged.")
 
@@ -41,7 +44,8 @@ def list_metrics(
     ] = Source.EPOCH,
     names: Annotated[str | None, typer.Option(metavar="A,B", help="Only these metrics.")] = None,
     wide: Annotated[
-        bool, typer.Option("--wide", help="A column for each metric, not a row for each value.")
+        bool,
+        typer.Option("--wide/--long", help="A column for each metric, or a row for each value."),
     ] = False,
     columns: ColumnsOption = None,
     format: FormatOption = None,
@@ -56,12 +60,23 @@ def list_metrics(
     """
     from tracker.query import metrics
 
-    frame = metrics(
-        run, source=source.value, names=split(names), wide=wide, store=reading_store(store)
-    )
     form = chosen_format(format, output)
+    frame = metrics(run, source=source.value, names=split(names), store=reading_store(store))
+    if wide:
+        frame = _wide(frame, exact=form != "parquet")  # which keeps the frame's own dtypes
     if form == "table" and columns is None:
         # What is empty throughout, or the same, only takes room.
         idle = [name for name in ("batch", "attempt", "at") if source == Source.EPOCH]
         frame = frame.drop(columns=[name for name in idle if name in frame])
     write_frame(pick(frame, split(columns)), form, output)
+
+
+def _wide(frame: pd.DataFrame, *, exact: bool) -> pd.DataFrame:
+    """A column for each metric; `exact`: None where there is none, which NaN does not tell."""
+    from tracker.frames import wide_frame
+
+    wide, there = wide_frame(frame), wide_frame(frame.assign(value=1.0))
+    for name in wide.columns if exact else ():
+        if wide[name].dtype == "float64":
+            wide[name] = wide[name].astype("object").where(there[name].notna(), None)
+    return wide

@@ -12,9 +12,18 @@ import typer
 from .output import complain, say
 
 if TYPE_CHECKING:
+    from tracker.journals import JournalInfo
     from tracker.store.sql import SqlStore
 
 _chosen: ContextVar[str | None] = ContextVar("store", default=None)
+
+
+class ShortFormat(StrEnum):
+    """How what is not a frame is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
 
 
 class Format(StrEnum):
@@ -28,18 +37,15 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def _complete_run(incomplete: str) -> list[str]:
-    """Names of runs for shell completion; silent whatever happens."""
+def _complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs for shell completion; silent whatever happens, and makes no store."""
     try:
-        from tracker.location import sqlite_path, store_url
+        from tracker.location import store_url
         from tracker.selection import run_names
-        from tracker.store.opening import open_store
+        from tracker.store.opening import connect_store
 
-        url = store_url(_chosen.get())
-        path = sqlite_path(url)
-        if path is not None and not path.exists():
-            return []
-        store = open_store(url)
+        given = [ctx.params.get("store"), ctx.find_root().params.get("store")]
+        store = connect_store(store_url(next(filter(None, given), None)))
         try:
             return [name for name in ["@last", *run_names(store, incomplete)]
                     if name.startswith(incomplete)]  # fmt: skip
@@ -75,6 +81,10 @@ FormatOption = Annotated[
     Format | None,
     typer.Option("--format", "-f", help="Default: by the ending of --output, else a table."),
 ]
+ShortFormatOption = Annotated[
+    ShortFormat | None,
+    typer.Option("--format", "-f", help="Default: text for people."),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to this file instead."),
@@ -105,26 +115,57 @@ def reading_store(url: str | None) -> SqlStore:
 
     That delivery is announced on stderr; where it fails, reading goes on without it.
     """
-    from tracker.journals import journals
-    from tracker.location import journal_folders
-    from tracker.masking import without_passwords
-    from tracker.shipper import deliver_all
     from tracker.store.opening import open_store
 
     full = store_option(url)
-    name = without_passwords(full)
-    waiting = [
+    waiting = _waiting(full)
+    store = open_store(full, create=bool(waiting))
+    _deliver(waiting, store, full)
+    return store
+
+
+def recover(store: SqlStore, url: str | None, uuid: str) -> bool:
+    """Deliver what one run's writer left, if it has died, and say so on stderr.
+
+    Whether trying it again later makes sense is returned.
+
+    Args:
+        store: The open store.
+        url: Its URL as the command was given it.
+        uuid: The run's.
+    """
+    full = store_option(url)
+    waiting = [info for info in _waiting(full) if info.meta and info.meta.uuid == uuid]
+    return _deliver(waiting, store, full)
+
+
+def _waiting(url: str) -> list[JournalInfo]:
+    """Journals that dead writers left for the store at a full URL."""
+    from tracker.journals import journals
+    from tracker.location import journal_folders
+    from tracker.masking import without_passwords
+
+    name = without_passwords(url)
+    return [
         info
         for info in journals(journal_folders(), settled=False)
         if info.meta and not info.alive and info.meta.store == name
     ]
-    store = open_store(full, create=bool(waiting))
-    for run, outcome in deliver_all(waiting, store, name).items():
-        if isinstance(outcome, int):
-            say(f"Run {run}, whose process has died: {outcome} events delivered from its journal.")
-        else:
+
+
+def _deliver(waiting: list[JournalInfo], store: SqlStore, url: str) -> bool:
+    """Deliver journals; returns whether none failed."""
+    from tracker.masking import without_passwords
+    from tracker.shipper import deliver_all
+
+    failed = False
+    for run, outcome in deliver_all(waiting, store, without_passwords(url)).items():
+        if not isinstance(outcome, int):
             complain(f"The journal of run {run} was not delivered: {outcome}", warning=True)
-    return store
+            failed = True
+        elif outcome:
+            say(f"Run {run}, whose process has died: {outcome} events delivered from its journal.")
+    return not failed
 
 
 def split(names: str | None) -> list[str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from difflib import get_close_matches
@@ -12,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tracker.errors import InvalidArgument, UnknownColumn
+from tracker.masking import mask_url
+
+from .cells import cells_of, json_text, names_of, printable_lines, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.text import Text
 
     from .options import Format
 
@@ -25,12 +28,14 @@ _STATUS_STYLES = {
     "crashed": "red",
     "interrupted": "yellow",
 }
+#: Columns of a table in colour that does not go to a terminal: nothing is cut off.
+_UNLIMITED = 1_000_000
 _ENDINGS = {".markdown": "md", ".ndjson": "jsonl", ".txt": "table"}
 
 
 def say(message: str) -> None:
     """Tell people something, on stderr."""
-    typer.echo(message, err=True)
+    typer.echo(printable_lines(message), err=True)
 
 
 def complain(message: str, *, warning: bool = False) -> None:
@@ -38,7 +43,9 @@ def complain(message: str, *, warning: bool = False) -> None:
     word, colour = ("warning:", "yellow") if warning else ("error:", "red")
     if _colourful(sys.stderr):
         word = typer.style(word, fg=colour, bold=True)
-    typer.echo(f"{word} {message}", err=True, color=_colourful(sys.stderr))
+    typer.echo(
+        f"{word} {mask_url(printable_lines(message))}", err=True, color=_colourful(sys.stderr)
+    )
 
 
 def chosen_format(format: Format | None, output: Path | None) -> str:
@@ -95,40 +102,14 @@ def write_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def json_text(value: Any, *, indent: bool = True) -> str:
-    """Anything of ours as JSON: NaN and infinities as strings, times as ISO 8601 in UTC."""
-    import orjson
-
-    options = orjson.OPT_INDENT_2 if indent else 0
-    return orjson.dumps(_json_value(value), option=options).decode() + "\n"
-
-
-def cell(value: Any) -> str:
-    """A value as people read it."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or value is pd.NaT:
-        return ""
-    if isinstance(value, pd.Timestamp):
-        return value.tz_convert(None if value.tz is None else _local_zone()).strftime(
-            "%Y-%m-%d %H:%M:%S"
-        )
-    if isinstance(value, pd.Timedelta):
-        return _duration(value.total_seconds())
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
-
-
 def _rendered(frame: pd.DataFrame, format: str) -> str:
     if format == "json":
-        return json_text(_rows(frame))
+        return json_text(rows_of(frame))
     if format == "jsonl":
-        return "".join(json_text(row, indent=False) for row in _rows(frame))
+        return "".join(json_text(row, indent=False) for row in rows_of(frame))
     if format == "csv":
         return frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
-    names = [str(name) for name in frame.columns]
-    cells = _cells(frame)
+    names, cells = names_of(frame), cells_of(frame)
     if format == "md":
         lines = [names, ["---"] * len(names), *cells]
         return "".join(
@@ -138,58 +119,12 @@ def _rendered(frame: pd.DataFrame, format: str) -> str:
     return _aligned(names, cells, frame)
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dicts; a float column's NaN is a missing value, but in the column `value`."""
-    columns = {}
-    for name in frame.columns:
-        series = frame[name]
-        values = list(series)
-        if series.dtype == "float64" and name != "value":
-            values = [None if value != value else value for value in values]
-        columns[str(name)] = values
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _json_value(value: Any) -> Any:
-    import orjson
-    import pandas as pd
-
-    if isinstance(value, dict):
-        return {str(key): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat(timespec="microseconds")
-    if isinstance(value, pd.Timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool | str | int | orjson.Fragment):
-        return value
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return value
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    from tracker.logs import to_plain
-
-    return to_plain(value)
-
-
-def _cells(frame: pd.DataFrame) -> list[list[str]]:
-    columns = []
-    for name in frame.columns:
-        series = frame[name]
-        missing_is_nan = series.dtype == "float64" and name != "value"
-        columns.append(["" if missing_is_nan and item != item else cell(item) for item in series])
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
 def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame) -> str:
     """Plain text in columns, nothing cut off; numbers to the right."""
     if not cells:
         return ""
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    right = [_is_number(frame, name) for name in names]
+    right = [_is_number(frame, column) for column in frame.columns]
     lines = []
     for line in [names, *cells]:
         padded = [
@@ -203,7 +138,7 @@ def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame) -> s
 def _is_number(frame: pd.DataFrame, name: str) -> bool:
     series = frame[name]
     if series.dtype == "object":
-        return all(value is None or isinstance(value, float) for value in series)
+        return all(value is None or isinstance(value, int | float) for value in series)
     return str(series.dtype) in ("Int64", "float64", "timedelta64[us]")
 
 
@@ -211,26 +146,39 @@ def _print_table(frame: pd.DataFrame) -> None:
     if frame.empty:
         say("Nothing to show.")
         return
-    names, cells = [str(name) for name in frame.columns], _cells(frame)
-    if not _colourful(sys.stdout):
+    names, cells = names_of(frame), cells_of(frame)
+    terminal, colourful = sys.stdout.isatty(), _colourful(sys.stdout)
+    if not terminal and not colourful:
         write_text(_aligned(names, cells, frame))
         return
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(name, justify="right" if _is_number(frame, name) else "left")
+    for name, column in zip(names, frame.columns, strict=True):
+        # Where a terminal is too narrow, rich shrinks the columns that may wrap, so texts first.
+        right = _is_number(frame, column)
+        table.add_column(_line(name), justify="right" if right else "left", no_wrap=right)
     for row in cells:
         styles = [_STATUS_STYLES.get(text, "") for text in row]
-        table.add_row(*(Text(text, style) for text, style in zip(row, styles, strict=True)))
-    console = Console(force_terminal=True)
-    if sys.stdout.isatty() and len(cells) + 1 > console.height and os.environ.get("PAGER"):
-        with console.pager(styles=True):
+        table.add_row(*(_line(text, style) for text, style in zip(row, styles, strict=True)))
+    console = Console(
+        force_terminal=True,
+        color_system="auto" if colourful else None,
+        width=None if terminal else _UNLIMITED,
+    )
+    if terminal and len(cells) + 1 > console.height and os.environ.get("PAGER"):
+        os.environ.setdefault("LESS", "FRX")  # as git does: less shows colours as codes otherwise
+        with console.pager(styles=colourful):
             console.print(table)
     else:
         console.print(table)
+
+
+def _line(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _write_parquet(frame: pd.DataFrame, output: Path | None) -> None:
@@ -255,20 +203,3 @@ def _colourful(stream: Any) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
-
-
-def _local_zone() -> Any:
-    from datetime import datetime
-
-    return datetime.now().astimezone().tzinfo
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
-    first = next(index for index, (number, _) in enumerate(parts) if number)
-    return " ".join(f"{number}{unit}" for number, unit in parts[first : first + 2])

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .cells import cell, json_text, printable
 from .options import (
     ColumnsOption,
-    Format,
     FormatOption,
     LimitOption,
     OutputOption,
     RunArgument,
+    ShortFormat,
+    ShortFormatOption,
     StoreOption,
     reading_store,
     split,
 )
-from .output import cell, chosen_format, json_text, pick, write_frame, write_text
+from .output import chosen_format, pick, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +47,12 @@ def list_runs(
     from tracker.frames import run_frame
     from tracker.query import latest_runs
 
-    found = latest_runs(limit=limit, store=reading_store(store))
-    frame = _exact(run_frame(found), found)
-    wanted = split(columns)
     form = chosen_format(format, output)
+    found = latest_runs(limit=limit, store=reading_store(store))
+    frame = run_frame(found)
+    if form != "parquet":  # which keeps the frame's own dtypes
+        frame = _exact(frame, found)
+    wanted = split(columns)
     if wanted is None and form in ("table", "md"):
         wanted = [*_SHOWN, *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN})]
     write_frame(pick(frame, wanted), form, output)
@@ -57,7 +61,7 @@ def list_runs(
 @app.command("show")
 def show_run(
     run: RunArgument,
-    format: FormatOption = None,
+    format: ShortFormatOption = None,
     store: StoreOption = None,
 ) -> None:
     """Show one run: how it went, its parameters, model, environment and metrics.
@@ -67,8 +71,8 @@ def show_run(
     from tracker.query import describe
 
     facts = describe(run, store=reading_store(store))
-    if format in (Format.JSON, Format.JSONL):
-        write_text(json_text(facts, indent=format == Format.JSON))
+    if format in (ShortFormat.JSON, ShortFormat.JSONL):
+        write_text(json_text(facts, indent=format == ShortFormat.JSON))
     else:
         write_text("".join(_section(name, value) for name, value in facts.items()))
 
@@ -77,12 +81,15 @@ def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """The frame with None where a run has no such metric, which NaN does not tell apart."""
     import pandas as pd
 
-    for phase, metric in {key for run in runs for key in run.state.metrics}:
+    taken = {*_SHOWN, *_HIDDEN}
+    keys = {key for run in runs for key in run.state.metrics}
+    for phase, metric in sorted(keys, key=lambda key: (key[0] != "train", key[1])):
         name = metric if phase == "train" else f"test_{metric}"
-        if name in frame:
-            states = [run.state.metrics.get((phase, metric)) for run in runs]
-            values = [None if state is None else state.last for state in states]
-            frame[name] = pd.Series(values, index=frame.index, dtype="object")
+        name = f"logs.{name}" if name in taken else name  # as `run_frame` calls it then
+        taken.add(name)
+        states = [run.state.metrics.get((phase, metric)) for run in runs]
+        values = [None if state is None else state.last for state in states]
+        frame[name] = pd.Series(values, index=frame.index, dtype="object")
     return frame
 
 
@@ -93,11 +100,11 @@ def _section(name: str, value: Any) -> str:
     if isinstance(value, dict):
         if not value:
             return ""
-        width = max(len(str(key)) for key in value)
-        lines = [f"  {key!s:<{width}}  {_text(item)}\n" for key, item in value.items()]
+        width = max(len(cell(key)) for key in value)
+        lines = [f"  {cell(key):<{width}}  {_text(item)}\n" for key, item in value.items()]
         return f"\n{name}\n{''.join(lines)}"
     if isinstance(value, str) and "\n" in value:
-        return f"\n{name}\n" + "".join(f"  {line}\n" for line in value.splitlines())
+        return f"\n{name}\n" + "".join(f"  {printable(line)}\n" for line in value.splitlines())
     return f"{name:<11} {_text(value)}\n" if value is not None else ""
 
 

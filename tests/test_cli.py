@@ -409,7 +409,7 @@ def test_a_damaged_journal(store: Path) -> None:
     assert "is not as it was written" in done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("hurt")]
     assert 0 < int(line.split(",")[1]) < 32
-    tracker("journal", "ship", code=1)
+    tracker("journal", "ship", code=6)
     assert file.read_bytes() == bytes(content)
 
 

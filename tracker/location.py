@@ -110,8 +110,11 @@ def _project_store(folder: Path) -> str | None:
 
 
 def _malformed(text: str) -> str:
+    # Where a password stands in what is not a URL cannot be told: all before the host goes.
+    before, at, host = text.rpartition("@")
+    shown = f"***{at}{host}" if before else text
     return (
-        f"{text!r} is not a store URL. Expected sqlite:///path/to/runs.db, "
+        f"{shown!r} is not a store URL. Expected sqlite:///path/to/runs.db, "
         "postgresql://user:password@host/database, or the path of a SQLite file."
     )
 

@@ -14,6 +14,7 @@ from tracker.masking import mask_url
 from tracker.store import migrate
 from tracker.store.dialects import Durability, StoreDialect, store_dialect
 from tracker.store.faults import translated
+from tracker.store.schema import EARLIER
 from tracker.store.sql import SqlStore
 
 _WAL_TRIES = 100
@@ -92,17 +93,30 @@ def check_url(url: str) -> None:
 
 
 def upgrade_store(store: SqlStore, target: str = "head") -> tuple[str | None, str | None]:
-    """Bring a store's tables to this program's revision; returns it before and after."""
+    """Bring a store's tables to this program's revision; returns it before and after.
+
+    Raises:
+        SchemaTooNew: They are of one that this program does not know.
+    """
     with store.writing() as connection:
         before = migrate.revision(connection)
+        if before not in (None, *EARLIER):
+            migrate.check(connection, store.url)
         migrate.upgrade(connection, target)
         return before, migrate.revision(connection)
 
 
 def _parse(url: str, durability: Durability) -> tuple[URL, StoreDialect]:
     with translated(url):
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ValueError:  # from int(port)
+            raise InvalidStoreURL(f"The port of {mask_url(url)} is not a number.") from None
         dialect = store_dialect(parsed, durability)
+    if "@" in (parsed.host or ""):  # a part of the password, which the driver would print
+        raise InvalidStoreURL(
+            f"The user or the password of {mask_url(url)} has an '@'. Write it as %40."
+        )
     if dialect is None:
         raise InvalidStoreURL(
             f"{parsed.get_backend_name()!r} is not an engine that holds stores. Stores are "

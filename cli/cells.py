@@ -1,0 +1,128 @@
+"""Values → text, for people and for programs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def json_text(value: Any, *, indent: bool = True) -> str:
+    """Anything of ours as JSON: NaN and infinities as strings, times as ISO 8601 in UTC."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 if indent else 0
+    return orjson.dumps(_json_value(value), option=options).decode() + "\n"
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, pd.Timestamp):
+        return value.tz_convert(None if value.tz is None else local_zone()).strftime(
+            "%Y-%m-%d %H:%M:%S"
+        )
+    if isinstance(value, pd.Timedelta):
+        return _duration(value.total_seconds())
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text on one line, with what would move the cursor or change colours escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def printable_lines(text: str) -> str:
+    """The same, but for its line ends."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def local_zone() -> Any:
+    """The zone of this machine, in which tables show times."""
+    from datetime import datetime
+
+    return datetime.now().astimezone().tzinfo
+
+
+def names_of(frame: pd.DataFrame) -> list[str]:
+    """The columns as people read them."""
+    return [printable(str(name)) for name in frame.columns]
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts, None where a value is missing."""
+    columns = [_values(frame, name) for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def cells_of(frame: pd.DataFrame) -> list[list[str]]:
+    """Rows as people read them, empty where a value is missing."""
+    columns = [[cell(value) for value in _values(frame, name)] for name in frame.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _values(frame: pd.DataFrame, name: str) -> list[Any]:
+    """A column's values, None where one is missing.
+
+    NaN is a value in columns of objects, where None can stand beside it, and in the column
+    `value`, where none is missing; elsewhere pandas has no other sign for a missing one.
+    """
+    series = frame[name]
+    if series.dtype == "object" or name == "value":
+        return list(series)
+    return [None if gone else value for value, gone in zip(series, series.isna(), strict=True)]
+
+
+def _json_value(value: Any) -> Any:
+    import orjson
+    import pandas as pd
+
+    if isinstance(value, dict):
+        return {_encodable(str(key)): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat(timespec="microseconds")
+    if isinstance(value, pd.Timedelta):
+        return value.total_seconds()
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, orjson.Fragment) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    from tracker.logs import to_plain
+
+    return to_plain(value)
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which no UTF-8 has."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    first = next(index for index, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number}{unit}" for number, unit in parts[first : first + 2])
