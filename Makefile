@@ -14,17 +14,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(BIN)/python:
+# pip comes last: a venv that failed half-way is made again.
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found." \
 	       "Choose one: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/examples.stamp: pyproject.toml | $(BIN)/python
+$(VENV)/examples.stamp: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[examples]'
 	@touch $@
 
-$(VENV)/test.stamp: pyproject.toml | $(BIN)/python
+$(VENV)/test.stamp: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/examples.stamp
 

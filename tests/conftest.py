@@ -25,6 +25,10 @@ settings.register_profile(
 )
 settings.load_profile("tracker")
 
+# The user's PGOPTIONS, PGSSLMODE … would reach our servers and every connection to them.
+for _name in [name for name in os.environ if name.startswith("PG")]:
+    del os.environ[_name]
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

