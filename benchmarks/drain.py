@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.hook import INSERT, bare_sqlite
 from benchmarks.streams import journal, records
 from benchmarks.table import Figure, interleaved
+from tracker.delivery import Delivery
 from tracker.event import Record
-from tracker.shipper import Delivery
 from tracker.store.opening import open_store
 from tracker.store.port import RunIdentity
 from tracker.store.sql import SqlStore

@@ -35,14 +35,21 @@ def hook_cost(batches: int, url: str | None, pace: float | None) -> dict[str, fl
     with tempfile.TemporaryDirectory() as folder:
         identity = RunIdentity(uuid=uuid7(), name="bench", writer="w")
         meta = JournalMeta(
-            uuid=identity.uuid, name="bench", store="", writer="w", host="h", pid=1, began_at=0
+            uuid=identity.uuid,
+            name="bench",
+            store="",
+            writer="w",
+            host="h",
+            boot=None,
+            pid=1,
+            began_at=0,
         )
         store = url or f"sqlite:///{folder}/bench.db"
         open_store(store, create=True).close()
         journal = JournalWriter([Path(folder) / "journals"], meta)
         recorder = Recorder(journal)
         recorder.fact("run_began", {"version": 1})
-        shipper = Shipper(journal.folder, identity, lambda: open_store(store, create=True))
+        shipper = Shipper(journal.folder, identity, store)
         shipper.flush(recorder.seq, 10)
         samples = [logs(4) for _ in range(1000)]
         recorder.begin_call("train", None, {})
@@ -62,8 +69,8 @@ def hook_cost(batches: int, url: str | None, pace: float | None) -> dict[str, fl
                 time.sleep(pace)
         shipper.flush(recorder.seq, 300)
         cpu = _cpu() - cpu
-        shipper.close(recorder.seq, 10)
         journal.close()
+        shipper.end(10)
     cuts = statistics.quantiles(took, n=1000)
     return {
         "p50": cuts[499] / 1000,

@@ -37,7 +37,7 @@ def records(count: int, metrics: int = 2) -> list[Record]:
 def journal(folder: Path, stream: list[Record]) -> JournalWriter:
     """A journal with these records, its writer still open."""
     meta = JournalMeta(
-        uuid=uuid7(), name="bench", store="", writer="w", host="h", pid=1, began_at=0
+        uuid=uuid7(), name="bench", store="", writer="w", host="h", boot=None, pid=1, began_at=0
     )
     writer = JournalWriter([folder], meta)
     for record in stream:

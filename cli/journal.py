@@ -13,7 +13,7 @@ from .options import FormatOption, OutputOption, StoreOption, store_option
 from .output import chosen_format, complain, say, write_frame
 
 if TYPE_CHECKING:
-    from tracker.journals import JournalInfo
+    from tracker.journal import JournalInfo
 
 app = typer.Typer(no_args_is_help=True, help="The journals of this machine.")
 
@@ -26,7 +26,7 @@ def list_journals(format: FormatOption = None, output: OutputOption = None) -> N
     """
     import pandas as pd
 
-    from tracker.journals import journals
+    from tracker.journal import journals
     from tracker.location import journal_folders
 
     rows = [
@@ -54,10 +54,13 @@ def ship(store: StoreOption = None) -> None:
 
     Example: tracker journal ship --store postgresql://tracker@db.example/tracker
     """
-    from tracker.journals import journals
+    from tracker.delivery import collect_seldom
+    from tracker.journal import journals
     from tracker.location import journal_folders
     from tracker.masking import without_passwords
     from tracker.store.opening import open_store
+
+    collect_seldom()
 
     url = store_option(store)
     name = without_passwords(url)
@@ -67,6 +70,8 @@ def ship(store: StoreOption = None) -> None:
             complain(f"{info.folder} is passed over: {info.problem}.", warning=True)
         elif info.alive:
             say(f"Run {info.meta.name}: its process lives, and ships by itself.")
+        elif info.elsewhere:
+            say(f"Run {info.meta.name} was begun on {info.meta.host}: ship it there.")
         elif info.meta.store != name:
             say(f"Run {info.meta.name} is for another store: tracker journal ship "
                 f"--store '{info.meta.store}'")  # fmt: skip
@@ -90,7 +95,7 @@ def _ship(info: JournalInfo, store: object) -> TrackerError | None:
     from rich.markup import escape
     from rich.progress import Progress
 
-    from tracker.shipper import deliver
+    from tracker.delivery import deliver
 
     run = info.meta.name if info.meta else info.folder.name
     bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)

@@ -12,7 +12,7 @@ import typer
 from .output import complain, say
 
 if TYPE_CHECKING:
-    from tracker.journals import JournalInfo
+    from tracker.journal import JournalInfo
     from tracker.store.sql import SqlStore
 
 _chosen: ContextVar[str | None] = ContextVar("store", default=None)
@@ -141,7 +141,7 @@ def recover(store: SqlStore, url: str | None, uuid: str) -> bool:
 
 def _waiting(url: str) -> list[JournalInfo]:
     """Journals that dead writers left for the store at a full URL."""
-    from tracker.journals import journals
+    from tracker.journal import journals
     from tracker.location import journal_folders
     from tracker.masking import without_passwords
 
@@ -149,14 +149,14 @@ def _waiting(url: str) -> list[JournalInfo]:
     return [
         info
         for info in journals(journal_folders(), settled=False)
-        if info.meta and not info.alive and info.meta.store == name
+        if info.waiting and info.meta and info.meta.store == name
     ]
 
 
 def _deliver(waiting: list[JournalInfo], store: SqlStore, url: str) -> bool:
     """Deliver journals; returns whether none failed."""
+    from tracker.delivery import deliver_all
     from tracker.masking import without_passwords
-    from tracker.shipper import deliver_all
 
     failed = False
     for run, outcome in deliver_all(waiting, store, without_passwords(url)).items():

@@ -267,7 +267,7 @@ def test_the_store_that_is_used(store: Path, tmp_path: Path) -> None:
 
 def test_db_commands(store: Path, postgres_url: str, tmp_path: Path) -> None:
     """`db show`, `upgrade` and `check` on both engines, passwords masked."""
-    assert "revision  0001" in tracker("db", "show").stdout
+    assert f"revision  {schema.REVISION}" in tracker("db", "show").stdout
     assert "No problems" in tracker("db", "check").stderr
     password = postgres_url.split(":")[2].split("@", maxsplit=1)[0]
     for url, kind in ((postgres_url, "postgresql"), (f"sqlite:///{tmp_path}/new.db", "sqlite")):
@@ -277,7 +277,7 @@ def test_db_commands(store: Path, postgres_url: str, tmp_path: Path) -> None:
         again = tracker("db", "upgrade", "--store", url)
         assert "already" in again.stderr
         facts = json.loads(tracker("db", "show", "--store", url, "-f", "json").stdout)
-        assert (facts["engine"], facts["revision"], facts["runs"]) == (kind, "0001", 0)
+        assert (facts["engine"], facts["revision"], facts["runs"]) == (kind, schema.REVISION, 0)
         assert password not in first.stderr + facts["url"]
         assert tracker("db", "check", "--store", url).stdout == ""
 
@@ -359,7 +359,16 @@ def journal(name: str, records: list[Record], store: str, uuid_number: int = 50)
     run = identity(name, uuid_number)
     writer = JournalWriter(
         journal_folders()[:1],
-        JournalMeta(uuid=run.uuid, name=name, store=store, writer="w", host="h", pid=1, began_at=0),
+        JournalMeta(
+            uuid=run.uuid,
+            name=name,
+            store=store,
+            writer="w",
+            host="h",
+            boot=None,
+            pid=1,
+            began_at=0,
+        ),
     )
     write(writer, records)
     writer.close()

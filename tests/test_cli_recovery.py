@@ -34,7 +34,7 @@ run, records = identity("victim", 7), fit_stream()[:12]
 writer = JournalWriter(
     journal_folders()[:1],
     JournalMeta(uuid=run.uuid, name="victim", store=default_store(), writer="w", host="h",
-                pid=1, began_at=0),
+                boot=None, pid=1, began_at=0),
 )
 write(writer, records)
 store = open_store(create=True)

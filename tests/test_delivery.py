@@ -17,12 +17,12 @@ import tracker
 from tests.postgres import PostgresServer
 from tests.test_capture import fit, model
 from tracker import TrackerCallback
+from tracker.delivery import deliver_all
 from tracker.event import HOOKS
-from tracker.journals import journals
+from tracker.journal import journals
 from tracker.location import journal_folders
 from tracker.masking import without_passwords
 from tracker.query import latest_runs, run_of
-from tracker.shipper import deliver_all
 from tracker.store.opening import connect_store, open_store, upgrade_store
 
 ROOT = Path(__file__).parent.parent

@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.streams import fit_stream
-from tracker import journal
-from tracker import journals as listing
 from tracker.errors import JournalCorrupt, JournalLocked, JournalUnwritable
 from tracker.event import Record, canonical
-from tracker.journal import JournalMeta, JournalReader, JournalWriter
-from tracker.journals import journals
+from tracker.journal import (
+    JournalMeta,
+    JournalReader,
+    JournalWriter,
+    claimed,
+    confirm,
+    extend,
+    journals,
+    layout,
+    listing,
+    settle,
+)
 
 RECORDS = fit_stream()
 
@@ -26,7 +34,14 @@ RECORDS = fit_stream()
 def meta(uuid: str = "0190") -> JournalMeta:
     """A journal's own words."""
     return JournalMeta(
-        uuid=uuid, name="run", store="sqlite:///x", writer="w", host="h", pid=1, began_at=0
+        uuid=uuid,
+        name="run",
+        store="sqlite:///x",
+        writer="w",
+        host="h",
+        boot=None,
+        pid=1,
+        began_at=0,
     )
 
 
@@ -48,7 +63,7 @@ def read_all(folder: Path, after: int = 0, limit: int = 2**20) -> list[Record]:
     """Everything that can be read."""
     reader = JournalReader(folder)
     reader.seek(after)
-    found = []
+    found: list[Record] = []
     while records := reader.read(limit):
         found += records
     reader.close()
@@ -74,11 +89,12 @@ def test_a_reader_follows_a_writer(writer: JournalWriter) -> None:
     reader.close()
 
 
-def test_segments(writer: JournalWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal of many segments reads like one of one."""
-    monkeypatch.setattr(journal, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(layout, "SEGMENT_BYTES", 500)
+    writer = JournalWriter([tmp_path], meta())
     reader = JournalReader(writer.folder)
-    followed = []
+    followed: list[Record] = []
     for record in RECORDS:
         write(writer, [record])
         followed += reader.read()
@@ -87,6 +103,7 @@ def test_segments(writer: JournalWriter, monkeypatch: pytest.MonkeyPatch) -> Non
     assert followed == RECORDS
     for after in range(len(RECORDS)):
         assert read_all(writer.folder, after) == RECORDS[after:]
+    writer.close()
 
 
 def test_a_torn_tail_at_every_byte(writer: JournalWriter) -> None:
@@ -112,8 +129,8 @@ def test_what_follows_a_torn_tail(writer: JournalWriter) -> None:
     (file,) = writer.folder.glob("*.jsonl")
     with file.open("ab") as torn:
         torn.write(b'[99,"half a rec')
-    with journal.claimed(writer.folder):
-        journal.extend(writer.folder, RECORDS[-1].seq, canonical(RECORDS[-1]))
+    with claimed(writer.folder):
+        extend(writer.folder, RECORDS[-1].seq, canonical(RECORDS[-1]))
     assert read_all(writer.folder) == RECORDS
     assert file.read_bytes().endswith(b"half a rec")
 
@@ -159,15 +176,15 @@ def test_the_lock_belongs_to_the_living(tmp_path: Path) -> None:
     assert process.stdout.readline() == b"ready\n"
     (info,) = journals([tmp_path])
     assert info.alive
-    with pytest.raises(JournalLocked, match="in use"), journal.claimed(info.folder):
+    with pytest.raises(JournalLocked, match="in use"), claimed(info.folder):
         pass
     process.kill()
     process.wait()
     process.stdout.close()
     (info,) = journals([tmp_path])
     assert not info.alive
-    with journal.claimed(info.folder), pytest.raises(JournalLocked):  # noqa: SIM117
-        with journal.claimed(info.folder):
+    with claimed(info.folder), pytest.raises(JournalLocked):  # noqa: SIM117
+        with claimed(info.folder):
             pass
     assert read_all(info.folder) == RECORDS
 
@@ -224,9 +241,9 @@ def test_only_settled_journals_are_swept(
     """Old settled journals go, and those beyond the size that is kept; others stay."""
     parent = writer.folder.parent
     write(writer, RECORDS)
-    journal.confirm(writer.folder, len(RECORDS))
+    confirm(writer.folder, len(RECORDS))
     late = time.time() + listing.KEEP_SECONDS + 10
-    journal.settle(writer.folder)
+    settle(writer.folder)
     listing.sweep([parent], now=late)
     assert writer.folder.exists(), "its writer lives"
     writer.close()
@@ -235,7 +252,7 @@ def test_only_settled_journals_are_swept(
     (writer.folder / "settled").unlink()
     listing.sweep([parent], now=late)
     assert writer.folder.exists(), "it is not settled"
-    journal.settle(writer.folder)
+    settle(writer.folder)
     monkeypatch.setattr(listing, "KEEP_BYTES", 10)
     listing.sweep([parent])
     assert not writer.folder.exists()

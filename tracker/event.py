@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -88,6 +88,21 @@ class Record(NamedTuple):
     logs: str
 
 
+class Batch(list[Record]):
+    """Records that were read together, and the text that they were read from.
+
+    Args:
+        records: The records.
+        text: The JSON array of their canonical forms.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, records: Iterable[Record], text: bytes) -> None:
+        super().__init__(records)
+        self.text = text
+
+
 def canonical(record: Record) -> bytes:
     """The bytes that stand for a record in the journal: a JSON array of its fields."""
     # A NamedTuple is a tuple subclass, which orjson leaves to the caller.
@@ -104,7 +119,14 @@ def chained(head: bytes, records: Sequence[Record]) -> bytes:
     Returns:
         SHA-256 over the head and the JSON array of the records' canonical forms, 32 bytes.
     """
-    return sha256(head + orjson.dumps([*map(tuple, records)])).digest()
+    return sha256(head + text_of(records)).digest()
+
+
+def text_of(records: Sequence[Record]) -> bytes:
+    """The JSON array of the records' canonical forms."""
+    if isinstance(records, Batch):
+        return records.text
+    return orjson.dumps([*map(tuple, records)])
 
 
 def check_kinds(kinds: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:

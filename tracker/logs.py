@@ -23,6 +23,7 @@ that could be mistaken for one of these are wrapped themselves, so decoding is e
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ _REPR_LENGTH = 200
 _DEEPEST = 64
 _LARGEST_DECIMAL = 10**4000
 _INT_LOW, _INT_HIGH = -(2**63), 2**64
+
+_dumps = orjson.dumps
+_plain_keys: dict[tuple[Any, ...], bool] = {}
+_MOST_PLAIN_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +83,37 @@ def encode(logs: Any, outputs: Outputs = "summary") -> str:
     if not logs:
         return "{}"
     if type(logs) is dict:
+        total = 0.0
         for value in logs.values():
             if type(value) is not float:
                 break
+            total += value
         else:
-            try:
-                text = orjson.dumps(logs)
-            except TypeError:  # a key that is not a string
-                pass
-            else:
-                # orjson writes NaN and infinity as null, and no float is null otherwise.
-                if b"null" not in text and b'"$' not in text:
-                    return text.decode()
+            # Where the sum is finite, so is each of them.
+            if total - total == 0.0 and _has_plain_keys(logs):
+                try:
+                    return _dumps(logs).decode()
+                except TypeError:  # a key of a subclass of str
+                    pass
     try:
         plain = to_plain(logs, outputs)
         return orjson.dumps(plain if isinstance(logs, Mapping) else {"value": plain}).decode()
     except Exception as error:  # noqa: BLE001 - a strange log must not reach training
         fallback = {"$object": {"type": _type_name(logs), "repr": f"not encodable: {error!r}"}}
         return orjson.dumps({"value": fallback}).decode()
+
+
+def _has_plain_keys(logs: dict[Any, Any]) -> bool:
+    """Whether no key needs a wrapper; remembered, since logs have the same keys again and again."""
+    keys = tuple(logs)
+    try:
+        return _plain_keys[keys]
+    except (KeyError, TypeError):
+        plain = all(map(_is_plain_key, keys))
+    if len(_plain_keys) < _MOST_PLAIN_KEYS:
+        with contextlib.suppress(TypeError):
+            _plain_keys[keys] = plain
+    return plain
 
 
 def decode(text: str | bytes) -> dict[str, Any]:
@@ -192,13 +210,17 @@ def _plain_str(value: str) -> Any:
 
 
 def _plain_dict(value: Mapping[Any, Any], outputs: Outputs, depth: int) -> Any:
-    if all(type(key) is str and not key.startswith("$") and _is_ordinary(key) for key in value):
+    if all(map(_is_plain_key, value)):
         return {key: to_plain(item, outputs, depth + 1) for key, item in value.items()}
     pairs = [
         [to_plain(key, outputs, depth + 2), to_plain(item, outputs, depth + 2)]
         for key, item in value.items()
     ]
     return {"$dict": pairs}
+
+
+def _is_plain_key(key: Any) -> bool:
+    return type(key) is str and not key.startswith("$") and _is_ordinary(key)
 
 
 def _is_ordinary(text: str) -> bool:

@@ -28,7 +28,8 @@ from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
 from tracker.store.port import Run
-from tracker.store.sql import SqlStore, load_runs
+from tracker.store.rows import load_runs
+from tracker.store.sql import SqlStore
 
 #: A store: its URL, an open one, or None for the default (see `tracker.location.store_url`).
 Store = str | SqlStore | None

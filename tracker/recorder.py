@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import get_ident
+from time import time_ns
 from typing import Any
 
 from orjson import dumps
@@ -71,8 +71,6 @@ class Recorder:
     def __init__(self, journal: JournalWriter, outputs: Outputs = "summary") -> None:
         self.journal = journal
         self.outputs: Outputs = outputs
-        #: The last seq that was given to an event.
-        self.seq = 0
         self.attempt = 1
         self._calls = 0
         #: The number of the outermost call that died last.
@@ -81,9 +79,16 @@ class Recorder:
         self._threads: dict[int, _Thread] = {}
         #: Batch hooks that came from another thread than their call's.
         self.strays = 0
+        # The thread of the last batch hook, its innermost call, and what that can see.
         self._ident = 0
         self._current: _Call | None = None
+        self._seen: frozenset[str] = frozenset()
         self._troubled = False
+
+    @property
+    def seq(self) -> int:
+        """The last seq that was given to an event."""
+        return self.journal.last_seq
 
     def fact(self, kind: str, data: Mapping[str, Any]) -> None:
         """Record a fact of the run's life."""
@@ -195,14 +200,17 @@ class Recorder:
             at: When it was invoked, if not now: microseconds since 1970 UTC.
         """
         with self._lock:
-            call = self._current
-            if get_ident() != self._ident or (call and kind not in _SEEN_BY[call.phase]):
-                call = self._switch(kind)
-            text = encode(logs, self.outputs)
-            if call is None:
-                self._write(kind, None, None, _index(batch), text, at)
+            if get_ident() == self._ident and kind in self._seen:
+                call = self._current
             else:
-                self._write(kind, call.number, call.epoch, _index(batch), text, at)
+                call = self._switch(kind)
+            if type(batch) is not int:
+                batch = _index(batch)  # type: ignore[assignment]
+            text = encode(logs, self.outputs) if logs else "{}"
+            if call is None:
+                self._write(kind, None, None, batch, text, at)
+            else:
+                self._write(kind, call.number, call.epoch, batch, text, at)
 
     def _thread(self) -> _Thread:
         return self._threads.setdefault(get_ident(), _Thread())
@@ -215,6 +223,7 @@ class Recorder:
             while len(thread.calls) > 1 and kind and kind not in _SEEN_BY[thread.calls[-1].phase]:
                 thread.calls.pop()  # it died in somebody's try block
             self._ident, self._current = ident, thread.calls[-1]
+            self._seen = _SEEN_BY[self._current.phase]
             return self._current
         self._ident, self._current = 0, None  # look again at the next batch hook
         open_calls = [call for thread in self._threads.values() for call in thread.calls]
@@ -236,11 +245,21 @@ class Recorder:
         text: str,
         at: int | None = None,
     ) -> None:
-        self.seq += 1
-        when = time.time_ns() // 1000 if at is None else at
-        body = dumps((self.seq, when, kind, self.attempt, call, epoch, batch, text))
+        journal = self.journal
+        if journal.unwritten is not None:
+            self._finish()
+        seq = journal.last_seq + 1
+        when = time_ns() // 1000 if at is None else at
+        body = dumps((seq, when, kind, self.attempt, call, epoch, batch, text))
         try:
-            self.journal.append(self.seq, body)
+            journal.append(seq, body)
+        except OSError as error:
+            self._trouble(error)
+
+    def _finish(self) -> None:
+        """Make good what an interrupt or the disk left unwritten: the next seq depends on it."""
+        try:
+            self.journal.finish()
         except OSError as error:
             self._trouble(error)
 
@@ -293,7 +312,7 @@ class BatchSampler:
 
     def batch(self, kind: str, batch: int, logs: Any) -> None:
         """Take a batch hook: write it now, hold it back, or let it go."""
-        entry = (kind, batch, dict(logs or {}), time.time_ns() // 1000)
+        entry = (kind, batch, dict(logs or {}), time_ns() // 1000)
         if kind.endswith("begin"):
             self._begin = entry
             return

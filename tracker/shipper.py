@@ -1,133 +1,64 @@
-"""Journal → store, in the background."""
+"""The trainer's side of shipping: starts the process that ships, and talks to it."""
 
 from __future__ import annotations
 
+import atexit
 import logging
-import secrets
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tracker.errors import (
-    ConcurrencyConflict,
-    InvalidEvents,
-    JournalCorrupt,
-    JournalLocked,
-    SchemaMismatch,
-    TrackerError,
-    WriterFenced,
-)
-from tracker.event import Record, canonical
-from tracker.forking import ForkGuard
-from tracker.journal import (
-    JournalReader,
-    claimed,
-    confirm,
-    extend,
-    settle,
-)
-from tracker.journals import JournalInfo
-from tracker.logs import encode
-from tracker.projections import RunState
-from tracker.store.port import EventStore, RunIdentity
+import orjson
+
+from tracker.store.port import RunIdentity
 
 _log = logging.getLogger("tracker")
 
-#: Pauses between looks at the journal, in seconds: while events arrive, and at the most.
-_PAUSE, _PAUSE_IDLE = 0.1, 0.5
+#: How often a shipping process that died is started again, and within how many seconds.
+_RESTARTS, _RESTARTS_WITHIN = 3, 60.0
 
-#: Pauses between tries while the store is away, in seconds: at first, and at the most.
-_RETRY, _RETRY_MOST = 0.1, 2.0
-
-#: Bytes of journal that make one append.
-_BATCH_BYTES = 2**18
-
-#: What no later try will cure.
-_FINAL = (WriterFenced, InvalidEvents, JournalCorrupt)
-
-
-class Delivery:
-    """Moves one journal's records to a store, from where the store's stream ends."""
-
-    def __init__(self, folder: Path, identity: RunIdentity, store: EventStore) -> None:
-        self.folder = folder
-        self._identity = identity
-        self._store = store
-        self._reader = JournalReader(folder)
-        #: The last seq that the store is known to have; None: it has to be asked.
-        self.confirmed: int | None = None
-
-    def locate(self) -> int:
-        """Ask the store where the stream ends, and go on from there; returns that seq."""
-        run = self._store.find(self._identity.uuid)
-        self.confirmed = run.state.last_seq if run else 0
-        self._reader.seek(self.confirmed)
-        return self.confirmed
-
-    def step(self) -> int:
-        """Append the next batch; returns the number of records, 0 when there are none.
-
-        Raises:
-            TrackerError: The store or the journal refused. After any error the store is
-                asked again where the stream ends: it may be further than we know (a commit
-                whose answer was lost), or less far (a failover that lost its last events).
-        """
-        try:
-            try:
-                return self._step()
-            except WriterFenced:
-                raise
-            except ConcurrencyConflict:
-                self.locate()
-                return self._step()
-        except BaseException:
-            self.confirmed = None
-            raise
-
-    def _step(self) -> int:
-        expected = self.locate() if self.confirmed is None else self.confirmed
-        records = self._reader.read(_BATCH_BYTES)
-        if records:
-            self._store.append(self._identity, records, expected_seq=expected)
-            self.confirmed = records[-1].seq
-            confirm(self.folder, self.confirmed)
-        return len(records)
-
-    def close(self) -> None:
-        """Close the journal."""
-        self._reader.close()
+# The child finds packages where this process finds them, whatever put them there.
+_PROGRAM = "import sys; sys.path += sys.argv[1:]; from tracker.ship import main; main()"
 
 
 class Shipper:
-    """Ships a living run's journal from a daemon thread.
-
-    Training never waits for it, but in `flush`.
-    """
+    """One run's shipping. Training never waits for it, but in `flush` and `end`."""
 
     def __init__(
-        self, folder: Path, identity: RunIdentity, open_store: Callable[[], EventStore]
+        self, folder: Path, identity: RunIdentity, store: str, durability: str = "process"
     ) -> None:
-        self._folder = folder
-        self._identity = identity
-        self._open_store = open_store
-        self._store: EventStore | None = None
-        self._delivery: Delivery | None = None
-        self._confirmed = 0
-        self._reported: type[TrackerError] | None = None
-        self._stopped: TrackerError | None = None
-        self._failures = 0
-        self._closing = False
-        self._guard = ForkGuard(self._disconnect)
-        self._wake = threading.Event()
-        self._progress = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="tracker-shipper", daemon=True)
-        self._thread.start()
+        """Begin to ship.
+
+        Args:
+            folder: The journal.
+            identity: The run, and its writer's token.
+            store: The store's full URL.
+            durability: See `tracker.store.dialects.Durability`.
+        """
+        self._uuid = identity.uuid
+        self._process = _shared_process()
+        self._process.begin(
+            {
+                "do": "ship",
+                "folder": str(folder),
+                "uuid": identity.uuid,
+                "name": identity.name,
+                "writer": identity.writer,
+                "store": store,
+                "durability": durability,
+            }
+        )
 
     def flush(self, seq: int, timeout: float) -> bool:
         """Wait until the store has the events up to `seq`.
 
-        Returns early when the store is away: after one failed try that began after this call.
+        Returns early when the store is away: after one failed try.
 
         Args:
             seq: The seq to wait for.
@@ -136,183 +67,190 @@ class Shipper:
         Returns:
             Whether the store has them.
         """
-        deadline = time.monotonic() + timeout
-        with self._progress:
-            failures = self._failures
-            self._wake.set()
-            while self._confirmed < seq and self._failures <= failures and not self._stopped:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._thread.is_alive():
-                    break
-                self._progress.wait(min(left, 0.2))
-            return self._confirmed >= seq
+        return self._process.ask({"do": "flush", "uuid": self._uuid, "seq": seq}, timeout)
 
-    def close(self, seq: int, timeout: float) -> bool:
-        """Flush, stop the thread, and give up the store's connections."""
-        done = self.flush(seq, timeout)
-        self._closing = True
-        self._wake.set()
-        self._thread.join(timeout)
+    def end(self, timeout: float) -> bool:
+        """The journal is closed: wait until the store has all of it, and how the run ended."""
+        done = self._process.ask({"do": "end", "uuid": self._uuid}, timeout)
+        self._process.forget(self._uuid)
         return done
 
-    def _run(self) -> None:
-        pause = _PAUSE
-        while True:
-            closing = self._closing  # asked before the step: what was written by then is shipped
-            try:
-                with self._guard:
-                    shipped = self._step()
-            except TrackerError as error:
-                pause = self._failed(error, pause)
-            except Exception as error:  # noqa: BLE001 - a daemon thread has nobody to raise to
-                pause = self._failed(TrackerError(f"The shipper failed: {error!r}."), pause)
-            else:
-                if shipped and not closing:
-                    pause = _PAUSE
-                    continue
-                pause = min(pause * 1.5, _PAUSE_IDLE)
-            if closing or self._stopped:
-                break
-            self._wake.wait(pause)
-            self._wake.clear()
-        with self._guard:
-            self._disconnect()
 
-    def _step(self) -> int:
-        if self._store is None or self._delivery is None:
-            self._store = self._open_store()
-            self._delivery = Delivery(self._folder, self._identity, self._store)
-            self._delivery.locate()
-        began = self._delivery.confirmed == 0
-        shipped = self._delivery.step()
-        if shipped and began:
-            self._tell_name(self._store)
-        with self._progress:
-            self._confirmed = self._delivery.confirmed or 0
-            if self._reported is not None:
-                self._reported = None
-                _log.warning("The store answers again; run %r goes on.", self._identity.name)
-            self._progress.notify_all()
-        return shipped
-
-    def _tell_name(self, store: EventStore) -> None:
-        run = store.find(self._identity.uuid)
-        if run and run.name != self._identity.name:
-            _log.warning(
-                "There is a run %r already; this one is called %r.", self._identity.name, run.name
-            )
-
-    def _failed(self, error: TrackerError, pause: float) -> float:
-        """Report an error once; returns the pause before the next try."""
-        with self._guard:
-            self._disconnect()
-        with self._progress:
-            self._failures += 1
-            if isinstance(error, _FINAL):
-                self._stopped = error
-            if self._reported is not type(error):
-                self._reported = type(error)
-                _log.warning(
-                    "%s Training goes on; the events of run %r are kept in %s%s",
-                    error,
-                    self._identity.name,
-                    self._folder,
-                    "."
-                    if self._stopped
-                    else " and delivered when the store allows it, by this "
-                    "process or by `tracker journal ship`.",
-                )
-            self._progress.notify_all()
-        if isinstance(error, SchemaMismatch):
-            return _RETRY_MOST
-        # Trainers that lost the same database must not all come back at the same moment.
-        return min(max(pause * 2, _RETRY), _RETRY_MOST) * (0.75 + secrets.randbelow(50) / 100)
-
-    def _disconnect(self) -> None:
-        if self._delivery:
-            self._delivery.close()
-        if self._store:
-            self._store.close()
-        self._store = self._delivery = None
-
-
-def deliver(
-    info: JournalInfo, store: EventStore, progress: Callable[[int], None] | None = None
-) -> int:
-    """Deliver a dead writer's journal, and record that the run crashed if it was cut off.
-
-    Args:
-        info: The journal.
-        store: Its store.
-        progress: Called with the seq that was reached, after each batch.
-
-    Returns:
-        The number of events that the store did not have before.
-
-    Raises:
-        JournalLocked: The writer lives, or another process is delivering it.
-        TrackerError: The store or the journal refused; what was delivered stays.
-    """
-    if info.meta is None:
-        raise JournalCorrupt(f"{info.folder} cannot be delivered: {info.problem}.")
-    identity = RunIdentity(uuid=info.meta.uuid, name=info.meta.name, writer=info.meta.writer)
-    with claimed(info.folder):
-        delivery = Delivery(info.folder, identity, store)
-        try:
-            delivered = 0
-            while count := delivery.step():
-                delivered += count
-                if progress and delivery.confirmed:
-                    progress(delivery.confirmed)
-            run = store.find(identity.uuid)
-            if run and run.state.open_calls:
-                crash = _crash(run.state)
-                extend(info.folder, crash.seq, canonical(crash))
-                delivered += delivery.step()
-            settle(info.folder)
-            return delivered
-        finally:
-            delivery.close()
-
-
-def deliver_all(
-    infos: list[JournalInfo], store: EventStore, store_name: str
-) -> dict[str, int | TrackerError]:
-    """Deliver every dead writer's journal that is meant for a store.
-
-    Args:
-        infos: A listing of journals.
-        store: The store.
-        store_name: Its URL without passwords, as journals name it.
-
-    Returns:
-        By run name: how many events were delivered, or why they were not.
-    """
-    outcomes: dict[str, int | TrackerError] = {}
-    for info in infos:
-        if not info.meta or info.alive or info.settled or info.meta.store != store_name:
-            continue
-        try:
-            outcomes[info.meta.name] = deliver(info, store)
-        except JournalLocked:
-            continue  # somebody else is at it
-        except TrackerError as error:
-            outcomes[info.meta.name] = error
-    return outcomes
-
-
-def _crash(state: RunState) -> Record:
-    data = {
-        "reason": "the process ended inside a call, without a word: killed, or out of memory",
-        "last_at": state.last_at,
-    }
-    return Record(
-        seq=state.last_seq + 1,
-        at=time.time_ns() // 1000,
-        kind="run_crashed",
-        attempt=state.attempt,
-        call=None,
-        epoch=None,
-        batch=None,
-        logs=encode(data),
+def recover(folders: Sequence[Path], store: str, durability: str = "process") -> None:
+    """Have delivered what earlier runs left in their journals for a store, and tidy those."""
+    _shared_process().send(
+        {
+            "do": "recover",
+            "folders": [str(folder) for folder in folders],
+            "store": store,
+            "durability": durability,
+        }
     )
+
+
+class _ShipProcess:
+    """The process that ships for all runs of this one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts: deque[float] = deque(maxlen=_RESTARTS)
+        #: Orders to ship of the runs that go on.
+        self._runs: dict[str, dict[str, Any]] = {}
+        #: What is waited for, by run, and whether it was done; None: not known yet.
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, bool | None] = {}
+
+    def begin(self, order: dict[str, Any]) -> None:
+        """Ship a run."""
+        with self._changed:
+            if self._process is None:
+                self._start()
+            self._runs[order["uuid"]] = order
+            self.send(order)
+
+    def forget(self, uuid: str) -> None:
+        """A run has ended."""
+        with self._changed:
+            for table in (self._runs, self._asked, self._answers):
+                table.pop(uuid, None)
+
+    def ask(self, order: dict[str, Any], timeout: float) -> bool:
+        """Give an order about a run, and wait for its answer; False without one."""
+        deadline = time.monotonic() + timeout
+        uuid = order["uuid"]
+        with self._changed:
+            self._asked[uuid], self._answers[uuid] = order, None
+            self.send(order)
+            while self._answers.get(uuid) is None and self._process is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            self._asked.pop(uuid, None)
+            return bool(self._answers.get(uuid))
+
+    def send(self, order: dict[str, Any]) -> None:
+        """Give an order; nothing if the process has died, which its listener sees to."""
+        with self._changed:
+            if self._process is None or self._process.stdin is None:
+                return
+            try:
+                self._process.stdin.write(orjson.dumps(order) + b"\n")
+            except OSError as error:
+                _log.debug("The shipping process does not listen: %s", error)
+
+    def leave(self) -> None:
+        """In a forked child: the process is the parent's, and must see the parent end."""
+        process, self._process = self._process, None
+        if process and process.stdin and process.stdout:
+            process.stdin.close()
+            process.stdout.close()
+            process.returncode = 0  # not to be waited for here
+
+    def live_on(self) -> None:
+        """At the end of this process: the other one lives on until it has delivered."""
+        if self._process and self._process.poll() is None:
+            self._process.returncode = 0  # so that Python does not complain of it
+
+    def _start(self) -> None:
+        self._starts.append(time.monotonic())
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-P", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                cwd="/",
+                # Ctrl-C, and a kill of the trainer's process group, are not for it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._process = None
+            _log.warning(
+                "The process that brings events to the store cannot be started: %s. Training "
+                "goes on; the events are kept in the journal. Deliver them: tracker journal ship",
+                error.strerror or error,
+            )
+            return
+        threading.Thread(
+            target=self._listen, args=(self._process,), name="tracker-shipper", daemon=True
+        ).start()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        words: list[str] = []
+        rest = b""
+        while data := process.stdout.read(2**16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                try:
+                    self._hear(orjson.loads(line))
+                except orjson.JSONDecodeError:  # the last words of a program that failed
+                    words.append(line.decode("utf-8", "replace"))
+        process.wait()
+        self._died(process, words)
+
+    def _hear(self, answer: dict[str, Any]) -> None:
+        if "warning" in answer:
+            _log.warning("%s", answer["warning"])
+            return
+        with self._changed:
+            asked = self._asked.get(answer["uuid"])
+            # An answer that came too late for an earlier question may be none to this one.
+            if asked and not (answer["done"] and answer["stored"] < asked.get("seq", 0)):
+                self._answers[answer["uuid"]] = answer["done"]
+                self._changed.notify_all()
+
+    def _died(self, process: subprocess.Popen[bytes], words: list[str]) -> None:
+        with self._changed:
+            process.stdin.close()  # type: ignore[union-attr]
+            process.stdout.close()  # type: ignore[union-attr]
+            recent = [one for one in self._starts if time.monotonic() - one < _RESTARTS_WITHIN]
+            if len(recent) < _RESTARTS:
+                self._start()
+                for order in [*self._runs.values(), *self._asked.values()]:
+                    self.send(order)
+                return
+            self._process = None
+            self._changed.notify_all()
+        _log.warning(
+            "The process that brings events to the store ended %d times (%s). Training goes on; "
+            "the events are kept in the journal. Deliver them: tracker journal ship",
+            _RESTARTS,
+            words[-1] if words else f"code {process.returncode}",
+        )
+
+
+_process: _ShipProcess | None = None
+_starting = threading.Lock()
+
+
+def _shared_process() -> _ShipProcess:
+    global _process  # noqa: PLW0603 - one for the process
+    with _starting:
+        if _process is None:
+            _process = _ShipProcess()
+        return _process
+
+
+def _after_fork() -> None:
+    global _process, _starting  # noqa: PLW0603 - a child begins anew
+    _starting = threading.Lock()
+    if _process is not None:
+        _process.leave()
+        _inherited.append(_process)
+        _process = None
+
+
+def _at_exit() -> None:
+    if _process is not None:
+        _process.live_on()
+
+
+#: Kept, so that nobody finalizes in a child what is the parent's.
+_inherited: list[_ShipProcess] = []
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

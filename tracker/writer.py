@@ -5,27 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import sys
-import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from tracker import journal, journals
+from tracker import machine, shipper
 from tracker.event import VERSION
-from tracker.forking import ForkGuard
+from tracker.journal import JournalMeta, JournalWriter
 from tracker.location import journal_folders
 from tracker.logs import Outputs
 from tracker.masking import without_passwords
 from tracker.names import uuid7
 from tracker.recorder import Place, Recorder
-from tracker.shipper import Shipper, deliver_all
-from tracker.store.opening import open_store
-from tracker.store.port import EventStore, RunIdentity
+from tracker.store.port import RunIdentity
 
 _log = logging.getLogger("tracker")
 
@@ -67,16 +63,17 @@ class RunWriter:
         self.name = name
         self.uuid = identity.uuid
         folders = journal_folders()
-        meta = journal.JournalMeta(
+        meta = JournalMeta(
             uuid=identity.uuid,
             name=name,
             store=without_passwords(store),
             writer=identity.writer,
-            host=socket.gethostname(),
+            host=machine.host(),
+            boot=machine.boot(),
             pid=os.getpid(),
             began_at=time.time_ns() // 1000,
         )
-        writer = journal.JournalWriter(folders, meta)
+        writer = JournalWriter(folders, meta)
         if writer.folder.parent != folders[0]:
             _log.warning(
                 "The folder %s cannot be written; the journal of run %r is in %s.",
@@ -92,9 +89,8 @@ class RunWriter:
         #: Whether the run was ended, or left to the parent process.
         self.ended = False
         self._error: dict[str, Any] | None = None
-        opener = _opener(store, durability)
-        self._shipper = Shipper(writer.folder, identity, opener)
-        self._deliverer = _deliver_in_background(folders, opener, without_passwords(store))
+        self._shipper = shipper.Shipper(writer.folder, identity, store, durability)
+        shipper.recover(folders, store, durability)
         _living.add(self)
         _watch_exceptions()
 
@@ -129,11 +125,16 @@ class RunWriter:
         else:
             ending = _ending(self._error)
         self.recorder.fact("run_ended", ending)
-        done = self._shipper.close(self.recorder.seq, FLUSH_SECONDS)
-        self._deliverer.join(FLUSH_SECONDS)
-        self._journal.close()
-        if done:
-            journal.settle(self._journal.folder)
+        try:
+            self._journal.close()
+        except OSError as lost:
+            _log.error(
+                "The last events of run %r are lost: the journal in %s could not be written: %s.",
+                self.name,
+                self._journal.folder,
+                lost.strerror or lost,
+            )
+        self._shipper.end(FLUSH_SECONDS)
 
     def abandon(self) -> None:
         """Let go of everything without a word: in a forked child the run is the parent's."""
@@ -160,36 +161,6 @@ def _ending(error: Mapping[str, Any] | None) -> dict[str, Any]:
         }
     kept = {key: value for key, value in error.items() if key != "interrupt"}
     return {"status": "interrupted" if error["interrupt"] else "failed", "error": kept}
-
-
-def _opener(store: str, durability: str) -> Callable[[], EventStore]:
-    def opened() -> EventStore:
-        return open_store(store, create=True, durability=durability)  # type: ignore[arg-type]
-
-    return opened
-
-
-def _deliver_in_background(
-    folders: list[Any], opener: Callable[[], EventStore], store_name: str
-) -> threading.Thread:
-    """Bring to the store what earlier runs left in their journals, and tidy those."""
-    guard = ForkGuard(lambda: None)
-
-    def work() -> None:
-        try:
-            waiting = journals.journals(folders, settled=False)
-            if any(not info.alive and info.meta for info in waiting):
-                with guard:
-                    store = opener()
-                    deliver_all(waiting, store, store_name)
-                    store.close()
-            journals.sweep(folders)
-        except Exception as error:  # noqa: BLE001 - the living run's shipper reports the store
-            _log.info("Journals of earlier runs were not delivered: %s", error)
-
-    thread = threading.Thread(target=work, name="tracker-deliverer", daemon=True)
-    thread.start()
-    return thread
 
 
 def _cause(place: Place | None) -> BaseException | None:

@@ -6,13 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from tracker.event import Record
+from tracker.event import Record, text_of
 
 #: `process`: committed events survive a killed process; `power`: a power cut too (SQLite).
 Durability = Literal["process", "power"]
@@ -56,16 +55,18 @@ class SQLiteDialect:
         """See `StoreDialect.insert_events`."""
         connection.exec_driver_sql(
             "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
-            # The id in the text saves making a tuple for each event.
+            # The id in the text saves making longer rows.
             f"VALUES ({int(run_id)}, ?, ?, ?, ?, ?, ?, ?, ?)",
-            list(records),
+            # What is a tuple, and of no subclass, is bound a third faster by the driver.
+            list(map(tuple, records)),
         )
 
     def _connected(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:
         dbapi.isolation_level = None  # transactions begin where `_begin_sqlite` says
         cursor = dbapi.cursor()
         cursor.execute(f"PRAGMA synchronous = {self._synchronous}")
-        cursor.execute("PRAGMA foreign_keys = ON")
+        # Foreign keys are not enforced, as is SQLite's default: it would take 8 % of an append,
+        # which writes the run's row in the same transaction.
         (_, _, path), *_ = cursor.execute("PRAGMA database_list").fetchall()
         cursor.close()
         entry.info["file"] = (path, _identity(path))
@@ -93,17 +94,18 @@ class PostgreSQLDialect:
 
     def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
         """See `StoreDialect.insert_events`: one parameter, so one round trip for any number."""
-        # Logs go as strings and are cast: json_to_recordset would undo the escapes of nested
-        # JSON, and fail at a NUL.
-        batch = orjson.dumps([record._asdict() for record in records]).decode()
+        batch = text_of(records).decode()
         connection.execute(_INSERT_POSTGRESQL, {"run_id": run_id, "batch": batch})
 
 
+# Taken apart as jsonb, which is parsed once for all fields. Logs are strings in it, so their
+# text stays what it is.
 _INSERT_POSTGRESQL = text(
     "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
-    "SELECT :run_id, seq, at, kind, attempt, call, epoch, batch, CAST(logs AS json) "
-    "FROM json_to_recordset(CAST(:batch AS json)) AS batch(seq bigint, at bigint, kind text, "
-    "attempt integer, call integer, epoch bigint, batch bigint, logs text)"
+    "SELECT :run_id, CAST(one->0 AS bigint), CAST(one->1 AS bigint), one->>2, "
+    "CAST(one->3 AS integer), CAST(one->>4 AS integer), CAST(one->>5 AS bigint), "
+    "CAST(one->>6 AS bigint), CAST(one->>7 AS json) "
+    "FROM jsonb_array_elements(CAST(:batch AS jsonb)) AS one"
 )
 
 

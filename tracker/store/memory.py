@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
         self._streams: dict[str, list[Record]] = {}
+        self._beats: dict[str, float] = {}
 
     def append(self, run: RunIdentity, records: Sequence[Record], *, expected_seq: int) -> None:
         """See `EventStore.append`."""
@@ -38,14 +40,31 @@ class MemoryStore:
         head = chained(stored.head, records)
         state = fold(stored.state, records)
         self._runs[run.uuid] = replace(stored, head=head, state=state)
+        self.beat(run)
+
+    def beat(self, run: RunIdentity) -> None:
+        """See `EventStore.beat`."""
+        stored = self._runs.get(run.uuid)
+        if stored and stored.writer == run.writer:
+            self._beats[run.uuid] = time.time()
+
+    def claim(self, uuid: str, writer: str) -> Run | None:
+        """See `EventStore.claim`."""
+        if uuid in self._runs:
+            self._runs[uuid] = replace(self._runs[uuid], writer=writer)
+        return self.find(uuid)
 
     def find(self, uuid: str) -> Run | None:
         """See `EventStore.find`."""
-        return self._runs.get(uuid)
+        return next((run for run in self.runs() if run.uuid == uuid), None)
 
     def runs(self) -> list[Run]:
         """See `EventStore.runs`."""
-        return list(self._runs.values())
+        now = time.time()
+        return [
+            replace(run, heartbeat_age=max(0.0, now - self._beats[uuid]))
+            for uuid, run in self._runs.items()
+        ]
 
     def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
         """See `EventStore.read`."""

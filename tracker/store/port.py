@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracker.errors import InvalidEvents
@@ -39,6 +39,8 @@ class Run:
     #: Head of the run's hash chain, 32 bytes.
     head: bytes
     state: RunState
+    #: Seconds since its writer last told that it lives, when this was read; None: it never did.
+    heartbeat_age: float | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -72,6 +74,19 @@ class EventStore(Protocol):
             WriterFenced: The run belongs to another writer.
         """
 
+    def beat(self, run: RunIdentity) -> None:
+        """Note that a run's writer lives; nothing for a run that is not stored or not its own.
+
+        An append notes it too.
+        """
+
+    def claim(self, uuid: str, writer: str) -> Run | None:
+        """Make `writer` the token of a run's only writer, and fence the one before.
+
+        Returns:
+            The run, or None if it is not stored.
+        """
+
     def find(self, uuid: str) -> Run | None:
         """The run of a UUID, with its projections, or None."""
 
@@ -92,10 +107,12 @@ def check_records(records: Sequence[Record], expected_seq: int) -> None:
         InvalidEvents: With the first record that does not fit.
     """
     for seq, record in enumerate(records, expected_seq + 1):
-        if record.seq != seq:
+        if record[0] != seq:
             raise InvalidEvents(
                 f"Expected the event with seq {seq}, received seq {record.seq}: a stream has "
                 "no gaps and no repeats."
             )
-        if record.kind not in KINDS:
-            raise InvalidEvents(f"Event {seq} has the unknown kind {record.kind!r}.")
+    unknown = {record[2] for record in records}.difference(KINDS)
+    for record in records if unknown else ():
+        if record.kind in unknown:
+            raise InvalidEvents(f"Event {record.seq} has the unknown kind {record.kind!r}.")

@@ -23,13 +23,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: The Alembic revision that these tables correspond to.
-REVISION = "0001"
+REVISION = "0002"
 
 #: The table that holds it: of our own name, so that other programs' migrations may live beside.
 REVISION_TABLE = "tracker_revision"
 
 #: Earlier revisions, oldest first: what `tracker db upgrade` can start from.
-EARLIER: tuple[str, ...] = ()
+EARLIER: tuple[str, ...] = ("0001",)
 
 
 class JSONText(TypeDecorator[str]):
@@ -75,7 +75,8 @@ def _run_id() -> Column[int]:
     return Column("run_id", Integer, ForeignKey("runs.id"), primary_key=True)
 
 
-#: One row a run. `id`, `uuid`, `given_name`, `writer` and `head` are its identity; every other
+#: One row a run. `id`, `uuid`, `given_name`, `writer` and `head` are its identity; when its
+#: writer last told that it lives is in `heartbeat_at`, by the database's clock; every other
 #: column is a projection of its events.
 runs = Table(
     "runs",
@@ -100,6 +101,7 @@ runs = Table(
     Column("host", Text),
     Column("pid", BigInteger),
     Column("version", Integer, nullable=False),
+    Column("heartbeat_at", BigInteger),
     Index(None, "experiment"),
     Index(None, "began_at"),
 )

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-import orjson
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.engine import URL
 
 from tracker.errors import ConcurrencyConflict, StoreBusy, StoreRaced, WriterFenced
 from tracker.event import VERSION, Record, chained
-from tracker.logs import from_plain, to_plain
 from tracker.names import nth_name
-from tracker.projections import MetricState, RunState, fold
+from tracker.projections import RunState, fold
 from tracker.store import schema
+from tracker.store.clock import server_now
 from tracker.store.dialects import BEGIN, StoreDialect
 from tracker.store.faults import translated
 from tracker.store.port import GENESIS, Run, RunIdentity, check_records
+from tracker.store.rows import load_runs, state_values, store_changes
 
 #: Records that `read` holds in memory at once.
 _PAGE = 5_000
@@ -31,23 +31,6 @@ _PAGE = 5_000
 _TRIES = 20
 _PAUSE_S = 0.02
 
-#: Columns of `runs` that are fields of `RunState` as they stand.
-_STATE_COLUMNS = (
-    "last_seq",
-    "last_at",
-    "experiment",
-    "status",
-    "began_at",
-    "ended_at",
-    "attempt",
-    "epochs",
-    "error_type",
-    "error_message",
-    "host",
-    "pid",
-    "version",
-)
-
 
 class SqlStore:
     """An `EventStore` in a SQL database. `tracker.store.opening.open_store` makes one."""
@@ -56,6 +39,9 @@ class SqlStore:
         #: The store's URL with its password: not for printing.
         self.url = url.render_as_string(hide_password=False)
         self._dialect = dialect
+        # Runs as our own last append left them: it need not read them again. Whether another
+        # writer has changed one since is told by its head.
+        self._appended: dict[str, Run] = {}
         with translated(self.url):
             self._engine = dialect.engine(url)
 
@@ -65,11 +51,32 @@ class SqlStore:
         if not records:
             return
         for _ in range(_TRIES):
-            with contextlib.suppress(StoreRaced), self.writing() as connection:
-                self._append(connection, run, records, expected_seq)
+            with contextlib.suppress(StoreRaced):
+                known = self._appended.pop(run.uuid, None)
+                with self.writing() as connection:
+                    after = self._append(connection, run, records, expected_seq, known)
+                self._appended[run.uuid] = after
                 return
             time.sleep(secrets.randbelow(1000) / 1000 * _PAUSE_S)
         raise StoreBusy(f"Others kept changing run {run.name!r} while it was being appended to.")
+
+    def beat(self, run: RunIdentity) -> None:
+        """See `EventStore.beat`."""
+        with self.writing() as connection:
+            connection.execute(
+                update(schema.runs)
+                .where(schema.runs.c.uuid == run.uuid)
+                .where(schema.runs.c.writer == run.writer)
+                .values(heartbeat_at=server_now())
+            )
+
+    def claim(self, uuid: str, writer: str) -> Run | None:
+        """See `EventStore.claim`."""
+        with self.writing() as connection:
+            mine = schema.runs.c.uuid == uuid
+            connection.execute(update(schema.runs).where(mine).values(writer=writer))
+            found = load_runs(connection, [uuid])
+        return found[0] if found else None
 
     def find(self, uuid: str) -> Run | None:
         """See `EventStore.find`."""
@@ -123,95 +130,80 @@ class SqlStore:
             yield connection.execution_options(**{BEGIN: None})
 
     def _append(
-        self, connection: Connection, run: RunIdentity, records: Sequence[Record], expected: int
-    ) -> None:
+        self,
+        connection: Connection,
+        run: RunIdentity,
+        records: Sequence[Record],
+        expected: int,
+        known: Run | None,
+    ) -> Run:
+        """Append within a transaction; returns the run as it is then.
+
+        Args:
+            connection: The transaction.
+            run: The run.
+            records: The records.
+            expected: The last seq before them.
+            known: The run, if this store may still have it as it was after the last append.
+        """
+        if known and known.writer == run.writer and known.state.last_seq == expected:
+            after = _moved(connection, known, records)
+            if after:
+                return self._store_batch(connection, known, after, records)
         found = load_runs(connection, [run.uuid])
         stored = found[0] if found else _create(connection, run)
         _check_place(connection, stored, run, records, expected)
         if stored.state.last_seq != expected:
-            return  # stored already
-        state = fold(stored.state, records)
-        digest = chained(stored.head, records)
-        moved = connection.execute(
-            update(schema.runs)
-            .where(schema.runs.c.id == stored.id)
-            .where(schema.runs.c.last_seq == expected)
-            .where(schema.runs.c.writer == run.writer)
-            .values(head=digest, name=state.name or stored.given_name, **_state_values(state))
-        )
-        if moved.rowcount != 1:
+            return stored  # the records are stored already
+        after = _moved(connection, stored, records)
+        if after is None:
             raise StoreRaced(f"Run {run.name!r} was changed by another writer meanwhile.")
-        connection.execute(
-            insert(schema.appends).values(
-                run_id=stored.id,
-                first_seq=expected + 1,
-                last_seq=state.last_seq,
-                version=VERSION,
-                recorded_at=time.time_ns() // 1000,
-                prev_hash=stored.head,
-                hash=digest,
-            )
-        )
-        self._dialect.insert_events(connection, stored.id, records)
-        _store_changes(connection, stored.id, stored.state, state)
+        return self._store_batch(connection, stored, after, records)
+
+    def _store_batch(
+        self, connection: Connection, before: Run, after: Run, records: Sequence[Record]
+    ) -> Run:
+        append = {
+            "run_id": before.id,
+            "first_seq": before.state.last_seq + 1,
+            "last_seq": after.state.last_seq,
+            "version": VERSION,
+            "recorded_at": time.time_ns() // 1000,
+            "prev_hash": before.head,
+            "hash": after.head,
+        }
+        connection.execute(_INSERT_APPEND, append)
+        self._dialect.insert_events(connection, before.id, records)
+        store_changes(connection, before.id, before.state, after.state)
+        return after
 
 
-def load_runs(connection: Connection, uuids: Sequence[str] | None = None) -> list[Run]:
-    """Runs with their projections, in id order; all of them, or those of `uuids`."""
-    wanted = select(schema.runs).order_by(schema.runs.c.id)
-    if uuids is not None:
-        wanted = wanted.where(schema.runs.c.uuid.in_(uuids))
-    rows = connection.execute(wanted).all()
-    ids = None if uuids is None else [row.id for row in rows]
-    parts: dict[int, dict[str, dict[Any, Any]]] = {
-        row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
+# Statements of every append are built once: what SQLAlchemy takes to build one is more than
+# what SQLite takes to run it.
+_INSERT_APPEND = insert(schema.appends)
+_MOVE_RUN = (
+    update(schema.runs)
+    .where(schema.runs.c.id == bindparam("old_id"))
+    .where(schema.runs.c.last_seq == bindparam("old_seq"))
+    .where(schema.runs.c.head == bindparam("old_head"))
+    .where(schema.runs.c.writer == bindparam("old_writer"))
+    .values(heartbeat_at=server_now())
+)
+
+
+def _moved(connection: Connection, before: Run, records: Sequence[Record]) -> Run | None:
+    """The run after `records`, in the database too; None if it is not as it was thought to be."""
+    state = fold(before.state, records)
+    after = replace(before, head=chained(before.head, records), state=state)
+    expected = {
+        "old_id": before.id,
+        "old_seq": before.state.last_seq,
+        "old_head": before.head,
+        "old_writer": before.writer,
     }
-    if not rows:
-        return []
-    for row in _part(connection, schema.run_params, ids):
-        parts[row.run_id]["params"][row.key] = from_plain(orjson.loads(row.value))
-    for row in _part(connection, schema.run_tags, ids):
-        parts[row.run_id]["tags"][row.key] = row.value
-    for row in _part(connection, schema.run_metrics, ids):
-        parts[row.run_id]["metrics"][row.phase, row.metric] = _metric_state(row)
-    return [_run(row, parts[row.id]) for row in rows]
-
-
-def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence[Row[Any]]:
-    wanted = select(table)
-    if ids is not None:
-        wanted = wanted.where(table.c.run_id.in_(ids))
-    return connection.execute(wanted).all()
-
-
-def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
-    fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
-    open_calls = orjson.loads(row.open_calls).items()
-    calls = {int(call): (phase, parent) for call, (phase, parent) in open_calls}
-    name = None if row.name == row.given_name else row.name
-    state = RunState(name=name, open_calls=calls, **(fields | parts))
-    return Run(
-        id=row.id,
-        uuid=row.uuid,
-        given_name=row.given_name,
-        writer=row.writer,
-        head=bytes(row.head),
-        state=state,
-    )
-
-
-def _metric_state(row: Row[Any]) -> MetricState:
-    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-    for name in ("run_id", "phase", "metric"):
-        del fields[name]
-    last = fields.pop("last")
-    return MetricState(last=math.nan if last is None else last, **fields)
-
-
-def _state_values(state: RunState) -> dict[str, Any]:
-    calls = {str(number): call for number, call in state.open_calls.items()}
-    values = {name: getattr(state, name) for name in _STATE_COLUMNS}
-    return values | {"open_calls": orjson.dumps(calls).decode()}
+    values = {"head": after.head, "name": after.name, **state_values(state)}
+    moved = connection.execute(_MOVE_RUN, expected | values)
+    return after if moved.rowcount == 1 else None
 
 
 def _create(connection: Connection, run: RunIdentity) -> Run:
@@ -226,7 +218,7 @@ def _create(connection: Connection, run: RunIdentity) -> Run:
         "head": GENESIS,
     }
     state = RunState()
-    new = insert(schema.runs).values(name=given, **identity, **_state_values(state))
+    new = insert(schema.runs).values(name=given, **identity, **state_values(state))
     run_id = connection.execute(new.returning(schema.runs.c.id)).scalar_one()
     return Run(id=run_id, state=state, **identity)
 
@@ -264,71 +256,3 @@ def _check_place(
             f"Run {stored.name!r} ends at seq {last} in the store, not at {expected}, and other "
             "events stand there."
         )
-
-
-def _store_changes(connection: Connection, run_id: int, before: RunState, after: RunState) -> None:
-    """Write those rows of the projections that the fold changed."""
-    params = {
-        key: {"value": orjson.dumps(to_plain(value)).decode(), "number": _number(value)}
-        for key, value in after.params.items()
-    }
-    if after.params != before.params:
-        _replace(connection, schema.run_params, run_id, before.params, params)
-    if after.tags != before.tags:
-        tags = {key: {"value": value} for key, value in after.tags.items()}
-        _replace(connection, schema.run_tags, run_id, before.tags, tags)
-    changed = {
-        key: state for key, state in after.metrics.items() if before.metrics.get(key) is not state
-    }
-    if changed:
-        _store_metrics(connection, run_id, before, changed)
-
-
-def _replace(
-    connection: Connection, table: Any, run_id: int, before: Any, rows: dict[str, dict[str, Any]]
-) -> None:
-    if before:
-        connection.execute(table.delete().where(table.c.run_id == run_id))
-    if rows:
-        values = [{"run_id": run_id, "key": key, **row} for key, row in rows.items()]
-        connection.execute(insert(table), values)
-
-
-def _store_metrics(
-    connection: Connection,
-    run_id: int,
-    before: RunState,
-    changed: dict[tuple[str, str], MetricState],
-) -> None:
-    table = schema.run_metrics
-    known = [
-        {"old_phase": phase, "old_metric": metric}
-        for phase, metric in changed
-        if (phase, metric) in before.metrics
-    ]
-    if known:
-        old = (table.c.phase == bindparam("old_phase")) & (
-            table.c.metric == bindparam("old_metric")
-        )
-        connection.execute(delete(table).where(table.c.run_id == run_id).where(old), known)
-    connection.execute(
-        insert(table),
-        [
-            {"run_id": run_id, "phase": phase, "metric": metric, **_metric_values(state)}
-            for (phase, metric), state in changed.items()
-        ],
-    )
-
-
-def _metric_values(state: MetricState) -> dict[str, Any]:
-    values = {name: getattr(state, name) for name in MetricState.__slots__}
-    return values | {"last": None if math.isnan(state.last) else state.last}
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None

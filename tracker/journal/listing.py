@@ -6,22 +6,23 @@ import contextlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
 
+from tracker import machine
 from tracker.errors import JournalCorrupt, JournalLocked
-from tracker.journal import (
+from tracker.event import VERSION
+from tracker.journal.layout import (
     CHECKSUM_BYTES,
     FORMAT,
     JournalMeta,
-    claimed,
-    is_alive,
     is_sound,
     segment_file,
     segment_firsts,
 )
+from tracker.journal.lock import claimed, is_alive
 
 #: Settled journals are kept this long (seconds), and up to this size (bytes) in all.
 KEEP_SECONDS = 7 * 24 * 3600
@@ -40,10 +41,17 @@ class JournalInfo:
     confirmed: int
     bytes: int
     alive: bool
+    #: Whether its writer was on another machine, whose locks cannot be seen from here.
+    elsewhere: bool
     #: Whether the store has everything, the run's end included.
     settled: bool
     #: What is wrong with it, or None.
     problem: str | None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it may be delivered: its writer is dead, and it is not settled."""
+        return not (self.meta is None or self.alive or self.elsewhere or self.settled)
 
 
 def journals(folders: list[Path], *, settled: bool | None = None) -> list[JournalInfo]:
@@ -54,12 +62,17 @@ def journals(folders: list[Path], *, settled: bool | None = None) -> list[Journa
         settled: Only the settled ones, or only the others. There may be many settled ones, and
             looking into each takes a while.
     """
-    found = []
+    found: list[JournalInfo] = []
+    first: dict[str, Path] = {}
     for parent in folders:
         with contextlib.suppress(OSError):
             for entry in sorted(parent.iterdir()):
                 if settled in {None, (entry / "settled").exists()}:
-                    found.append(_info(entry))  # noqa: PERF401 - what an error cuts off is kept
+                    info = _info(entry)
+                    if info.meta and first.setdefault(info.meta.uuid, entry) != entry:
+                        twin = f"holds the same run as {first[info.meta.uuid]}: left alone"
+                        info = replace(info, meta=None, problem=twin)
+                    found.append(info)
     return found
 
 
@@ -92,6 +105,8 @@ def _info(entry: Path) -> JournalInfo:
         problem = str(error)
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
+    except ValueError:  # what stands there is no checksum, or no JSON
+        problem = "its last record is damaged"
     return JournalInfo(
         folder=entry,
         meta=meta,
@@ -99,6 +114,7 @@ def _info(entry: Path) -> JournalInfo:
         confirmed=_confirmed(entry),
         bytes=size,
         alive=meta is not None and is_alive(entry),
+        elsewhere=meta is not None and _is_elsewhere(entry, meta),
         settled=(entry / "settled").exists(),
         problem=problem,
     )
@@ -120,31 +136,52 @@ def _read_meta(entry: Path) -> tuple[JournalMeta | None, str | None]:
             "use the version of the tracker that wrote it, or a later one"
         )
     try:
-        return JournalMeta(**fields), None
+        meta = JournalMeta(**fields)
     except TypeError:
-        return None, "meta.json lacks fields of format 1, or has others"
+        return None, f"meta.json lacks fields of format {FORMAT}, or has others"
+    if meta.version > VERSION:
+        return None, (
+            f"events of vocabulary {meta.version}, but this program knows {VERSION}: update it "
+            "(pip install --upgrade keras-event-tracker)"
+        )
+    if meta.uuid != entry.name:
+        return None, f"a copy of the journal {meta.uuid}, by its meta.json: left alone"
+    return meta, None
+
+
+def _is_elsewhere(entry: Path, meta: JournalMeta) -> bool:
+    """Whether the writer's lock could not be seen from here.
+
+    Containers of one machine see each other's, also on a network file system. Another start
+    of this machine has ended, and so have all writers on a local disk that came from another.
+    """
+    if meta.boot == machine.boot() and (meta.boot or meta.host == machine.host()):
+        return False
+    return meta.host != machine.host() and machine.shared_file_system(entry) is not None
 
 
 def _last_seq(folder: Path, firsts: list[int]) -> int:
     """The seq of the last whole record, read from the end of the last segment that has one."""
     for first in reversed(firsts):
-        with segment_file(folder, first).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            window = 2**16
-            while True:
-                file.seek(max(0, size - window))
-                data = file.read()
-                end = data.rfind(b"\n")
-                start = data.rfind(b"\n", 0, max(end, 0)) + 1
-                if end >= 0 and (start or window >= size):
-                    line = data[start:end]
-                    if not is_sound(line):
-                        raise JournalCorrupt("its last record is damaged")
-                    return int(orjson.loads(line[:-CHECKSUM_BYTES])[0])
-                if window >= size:
-                    break
-                window *= 4
+        line, before = _last_line(segment_file(folder, first))
+        if line:
+            if not is_sound(line, int(before[-CHECKSUM_BYTES + 1 :] or b"0", 16)):
+                raise JournalCorrupt("its last record is damaged")
+            return int(orjson.loads(line[:-CHECKSUM_BYTES])[0])
     return 0
+
+
+def _last_line(segment: Path) -> tuple[bytes, bytes]:
+    """The last whole line, and the one before; empty where there is none."""
+    with segment.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        window = 2**16
+        while True:
+            file.seek(max(0, size - window))
+            lines = file.read().split(b"\n")[:-1]
+            if window >= size or len(lines) > 2:  # the first of them may be cut
+                return (lines or [b""])[-1], (lines[-2] if len(lines) > 1 else b"")
+            window *= 4
 
 
 def _confirmed(folder: Path) -> int:

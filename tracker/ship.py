@@ -1,0 +1,326 @@
+"""The program that ships: a process beside the trainer, which moves its journals to the store.
+
+In a process of its own it takes no time of the trainer's interpreter, needs no care when the
+trainer forks, and lives long enough to deliver what a killed trainer left.
+
+Orders come as lines of JSON on standard input, answers go to standard output:
+
+``{"do": "ship", "folder", "uuid", "name", "writer", "store", "durability"}``
+    Ship this run's journal while its writer lives, then conclude it.
+``{"do": "flush", "uuid", "seq"}``
+    Answer `{"uuid", "stored", "done"}` when the store has the events up to `seq`, or when a
+    try to bring them there failed.
+``{"do": "end", "uuid"}``
+    The writer has closed the journal: conclude it, and answer as for `flush`.
+``{"do": "recover", "folders", "store", "durability"}``
+    Deliver what dead writers left there for this store, and remove what is old and settled.
+``{"warning": …}``
+    Something that the user of the trainer should know.
+
+The end of standard input is the end of the trainer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tracker.delivery import Delivery, collect_seldom, conclude, deliver_all
+from tracker.errors import (
+    InvalidEvents,
+    JournalCorrupt,
+    JournalLocked,
+    SchemaMismatch,
+    TrackerError,
+    WriterFenced,
+)
+from tracker.journal import is_alive, journals, sweep
+from tracker.masking import without_passwords
+from tracker.store.opening import open_store
+from tracker.store.port import EventStore, RunIdentity
+
+#: Pauses between looks at a journal, in seconds: while events arrive, and at the most.
+_PAUSE, _PAUSE_IDLE = 0.1, 0.5
+
+#: Pauses between tries while the store is away, in seconds: at first, and at the most.
+_RETRY, _RETRY_MOST = 0.1, 2.0
+
+#: Seconds from one sign of life in the store to the next.
+HEARTBEAT_SECONDS = 15.0
+
+#: For how long the journals of a trainer that has ended are tried, in seconds. What is left
+#: waits for the next run, or the next command.
+_LINGER = 30.0
+
+#: Of the trainer's priority: training comes first.
+_NICENESS = 5
+
+#: What no later try will cure.
+_FINAL = (WriterFenced, InvalidEvents, JournalCorrupt)
+
+Say = Callable[[dict[str, Any]], None]
+
+
+class RunShipping(threading.Thread):
+    """Ships one run's journal, from its first event until its end is in the store."""
+
+    def __init__(self, order: dict[str, Any], say: Say) -> None:
+        super().__init__(name=f"ship-{order['name']}", daemon=True)
+        self._folder = Path(order["folder"])
+        self._identity = RunIdentity(uuid=order["uuid"], name=order["name"], writer=order["writer"])
+        self._url, self._durability = order["store"], order["durability"]
+        self._say = say
+        self._store: EventStore | None = None
+        self._delivery: Delivery | None = None
+        self._confirmed = 0
+        self._began = False
+        self._beaten = 0.0
+        self._reported: type[TrackerError] | None = None
+        self._lock = threading.Lock()
+        self._flushes: list[int] = []
+        self._ended = False
+        #: Whether everything is in the store, once this has ended.
+        self._outcome: bool | None = None
+        self._wake = threading.Event()
+        #: When to give up, by the monotonic clock; None: never.
+        self.deadline: float | None = None
+
+    def flush(self, seq: int) -> None:
+        """Answer when the store has the events up to `seq`, or cannot have them now."""
+        with self._lock:
+            self._flushes.append(seq)
+        self._attend()
+
+    def end(self) -> None:
+        """The writer is done: answer when its run is concluded, or cannot be now."""
+        self._ended = True
+        self._attend()
+
+    def hurry(self, deadline: float) -> None:
+        """The trainer has ended: try until `deadline`, by the monotonic clock."""
+        self.deadline = deadline
+        self._wake.set()
+
+    def run(self) -> None:
+        """Ship until everything is in the store."""
+        done = self._ship()
+        self._disconnect()
+        with self._lock:
+            self._outcome = done
+        self._answer(done=done)
+
+    def _attend(self) -> None:
+        with self._lock:
+            outcome = self._outcome
+        if outcome is not None:
+            self._answer(done=outcome)
+        self._wake.set()
+
+    def _ship(self) -> bool:
+        """Ship until the end; returns whether everything is in the store."""
+        pause = _PAUSE
+        while True:
+            # Asked before the step: what was written by then is shipped by it.
+            over = self._ended or not is_alive(self._folder)
+            with self._lock:
+                flushes, self._flushes = self._flushes, []
+            try:
+                shipped = self._conclude() if over else self._step()
+            except TrackerError as error:
+                pause = self._failed(error, pause)
+                if isinstance(error, _FINAL) or self._is_late():
+                    return False
+                self._answer(done=False)
+            except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
+                self._failed(TrackerError(f"The shipper failed: {error!r}."), pause)
+                return False
+            else:
+                self._succeeded()
+                if over:
+                    return True
+                self._answer_flushes(flushes)
+                if shipped:
+                    pause = _PAUSE
+                    continue
+                pause = min(pause * 1.5, _PAUSE_IDLE)
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def _connected(self) -> tuple[EventStore, Delivery]:
+        if self._store is None or self._delivery is None:
+            self._store = open_store(self._url, create=True, durability=self._durability)
+            self._delivery = Delivery(self._folder, self._identity, self._store)
+            self._delivery.locate()
+        return self._store, self._delivery
+
+    def _step(self) -> int:
+        store, delivery = self._connected()
+        shipped = delivery.step()
+        now = time.monotonic()
+        if shipped:
+            self._beaten = now
+            self._tell_name(store)
+        elif now - self._beaten > HEARTBEAT_SECONDS:
+            self._beaten = now
+            store.beat(self._identity)
+        return shipped
+
+    def _conclude(self) -> int:
+        store, delivery = self._connected()
+        delivery.close()
+        count = conclude(self._folder, self._identity, store)
+        self._tell_name(store)
+        return count
+
+    def _tell_name(self, store: EventStore) -> None:
+        """Say once if the store gave the run another name."""
+        if self._began:
+            return
+        self._began = True
+        run = store.find(self._identity.uuid)
+        if run and run.name != self._identity.name:
+            self._warn(
+                f"There is a run {self._identity.name!r} already; this one is called {run.name!r}."
+            )
+
+    def _succeeded(self) -> None:
+        if self._reported is not None:
+            self._reported = None
+            self._warn(f"The store answers again; run {self._identity.name!r} goes on.")
+
+    def _failed(self, error: TrackerError, pause: float) -> float:
+        """Report an error once; returns the pause before the next try."""
+        self._disconnect()
+        if self._reported is not type(error):
+            self._reported = type(error)
+            later = (
+                "."
+                if isinstance(error, _FINAL)
+                else " and delivered when the store allows it, by this "
+                "process or by `tracker journal ship`."
+            )
+            self._warn(
+                f"{error} Training goes on; the events of run {self._identity.name!r} are kept "
+                f"in {self._folder}{later}"
+            )
+        if isinstance(error, SchemaMismatch | JournalLocked):
+            return _RETRY_MOST
+        # Trainers that lost the same database must not all come back at the same moment.
+        return min(max(pause * 2, _RETRY), _RETRY_MOST) * (0.75 + secrets.randbelow(50) / 100)
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _answer_flushes(self, flushes: list[int]) -> None:
+        stored = self._stored()
+        if any(seq <= stored for seq in flushes):
+            self._answer(done=True)
+        with self._lock:
+            self._flushes += [seq for seq in flushes if seq > stored]
+
+    def _stored(self) -> int:
+        return self._delivery.confirmed or 0 if self._delivery else self._confirmed
+
+    def _answer(self, *, done: bool) -> None:
+        self._say({"uuid": self._identity.uuid, "stored": self._stored(), "done": done})
+
+    def _warn(self, text: str) -> None:
+        self._say({"warning": text})
+
+    def _disconnect(self) -> None:
+        if self._delivery:
+            self._confirmed = self._stored()
+            self._delivery.close()
+        if self._store:
+            self._store.close()
+        self._store = self._delivery = None
+
+
+class ShipServer:
+    """Takes orders, and has them done."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._shipping: dict[str, RunShipping] = {}
+        self._recovering: list[threading.Thread] = []
+
+    def take(self, order: dict[str, Any]) -> None:
+        """Take one order (see the module)."""
+        match order["do"]:
+            case "ship":
+                self._shipping[order["uuid"]] = RunShipping(order, self._say)
+                self._shipping[order["uuid"]].start()
+            case "flush":
+                self._shipping[order["uuid"]].flush(order["seq"])
+            case "end":
+                self._shipping.pop(order["uuid"]).end()
+            case "recover":
+                thread = threading.Thread(target=self._recover, args=(order,), daemon=True)
+                self._recovering.append(thread)
+                thread.start()
+
+    def close(self) -> None:
+        """The trainer has ended: conclude its runs, as far as the stores allow it by and by."""
+        deadline = time.monotonic() + _LINGER
+        threads = [*threading.enumerate()]
+        for thread in threads:
+            if isinstance(thread, RunShipping):
+                thread.hurry(deadline)
+        for thread in threads:
+            if isinstance(thread, RunShipping) or thread in self._recovering:
+                thread.join(max(0.0, deadline - time.monotonic()) + 1)
+
+    def _recover(self, order: dict[str, Any]) -> None:
+        folders = [Path(folder) for folder in order["folders"]]
+        try:
+            waiting = [info for info in journals(folders, settled=False) if info.waiting]
+            if waiting:
+                store = open_store(order["store"], create=True, durability=order["durability"])
+                outcomes = deliver_all(waiting, store, without_passwords(order["store"]))
+                store.close()
+                for name, outcome in outcomes.items():
+                    if isinstance(outcome, _FINAL):
+                        text = f"The journal of the earlier run {name!r} was not delivered"
+                        self._say({"warning": f"{text}: {outcome}"})
+            sweep(folders)
+        except (TrackerError, OSError):
+            # The living run's shipping meets the same store, and reports it; these journals
+            # are tried again by the next run or command.
+            return
+
+
+def serve(orders: int, answers: int) -> None:
+    """Take orders from one file descriptor, answer to another, until the orders end."""
+    lock = threading.Lock()
+
+    def say(answer: dict[str, Any]) -> None:
+        # A trainer that has died listens no more.
+        with lock, contextlib.suppress(OSError):
+            os.write(answers, orjson.dumps(answer) + b"\n")
+
+    server = ShipServer(say)
+    with open(orders, "rb", closefd=False) as lines:
+        for line in lines:
+            server.take(orjson.loads(line))
+    server.close()
+
+
+def main() -> None:
+    """Run the program."""
+    # Ctrl-C and the end of a terminal are the trainer's; this process ends with its orders.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    collect_seldom()
+    serve(sys.stdin.fileno(), sys.stdout.fileno())

@@ -1,0 +1,166 @@
+"""Rows of the tables ⇄ runs and the state that their events tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+
+from tracker.logs import from_plain, to_plain
+from tracker.projections import MetricState, RunState
+from tracker.store import schema
+from tracker.store.clock import server_now
+from tracker.store.port import Run
+
+#: Columns of `runs` that are fields of `RunState` as they stand.
+_STATE_COLUMNS = (
+    "last_seq",
+    "last_at",
+    "experiment",
+    "status",
+    "began_at",
+    "ended_at",
+    "attempt",
+    "epochs",
+    "error_type",
+    "error_message",
+    "host",
+    "pid",
+    "version",
+)
+
+
+def load_runs(connection: Connection, uuids: Sequence[str] | None = None) -> list[Run]:
+    """Runs with their projections, in id order; all of them, or those of `uuids`."""
+    wanted = select(schema.runs, server_now().label("now")).order_by(schema.runs.c.id)
+    if uuids is not None:
+        wanted = wanted.where(schema.runs.c.uuid.in_(uuids))
+    rows = connection.execute(wanted).all()
+    ids = None if uuids is None else [row.id for row in rows]
+    parts: dict[int, dict[str, dict[Any, Any]]] = {
+        row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
+    }
+    if not rows:
+        return []
+    for row in _part(connection, schema.run_params, ids):
+        parts[row.run_id]["params"][row.key] = from_plain(orjson.loads(row.value))
+    for row in _part(connection, schema.run_tags, ids):
+        parts[row.run_id]["tags"][row.key] = row.value
+    for row in _part(connection, schema.run_metrics, ids):
+        parts[row.run_id]["metrics"][row.phase, row.metric] = _metric_state(row)
+    return [_run(row, parts[row.id]) for row in rows]
+
+
+def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence[Row[Any]]:
+    wanted = select(table)
+    if ids is not None:
+        wanted = wanted.where(table.c.run_id.in_(ids))
+    return connection.execute(wanted).all()
+
+
+def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
+    fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
+    open_calls = orjson.loads(row.open_calls).items()
+    calls = {int(call): (phase, parent) for call, (phase, parent) in open_calls}
+    name = None if row.name == row.given_name else row.name
+    state = RunState(name=name, open_calls=calls, **(fields | parts))
+    return Run(
+        id=row.id,
+        uuid=row.uuid,
+        given_name=row.given_name,
+        writer=row.writer,
+        head=bytes(row.head),
+        state=state,
+        heartbeat_age=_age(row),
+    )
+
+
+def _age(row: Row[Any]) -> float | None:
+    # The clock may have been set back.
+    return None if row.heartbeat_at is None else max(0, row.now - row.heartbeat_at) / 1e6
+
+
+def _metric_state(row: Row[Any]) -> MetricState:
+    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    for name in ("run_id", "phase", "metric"):
+        del fields[name]
+    last = fields.pop("last")
+    return MetricState(last=math.nan if last is None else last, **fields)
+
+
+def state_values(state: RunState) -> dict[str, Any]:
+    """The columns of `runs` that are projections."""
+    calls = {str(number): call for number, call in state.open_calls.items()}
+    values = {name: getattr(state, name) for name in _STATE_COLUMNS}
+    return values | {"open_calls": orjson.dumps(calls).decode()}
+
+
+def store_changes(connection: Connection, run_id: int, before: RunState, after: RunState) -> None:
+    """Write those rows of the projections that the fold changed."""
+    params = {
+        key: {"value": orjson.dumps(to_plain(value)).decode(), "number": _number(value)}
+        for key, value in after.params.items()
+    }
+    if after.params != before.params:
+        _replace(connection, schema.run_params, run_id, before.params, params)
+    if after.tags != before.tags:
+        tags = {key: {"value": value} for key, value in after.tags.items()}
+        _replace(connection, schema.run_tags, run_id, before.tags, tags)
+    changed = {
+        key: state for key, state in after.metrics.items() if before.metrics.get(key) is not state
+    }
+    if changed:
+        _store_metrics(connection, run_id, before, changed)
+
+
+def _replace(
+    connection: Connection, table: Any, run_id: int, before: Any, rows: dict[str, dict[str, Any]]
+) -> None:
+    if before:
+        connection.execute(table.delete().where(table.c.run_id == run_id))
+    if rows:
+        values = [{"run_id": run_id, "key": key, **row} for key, row in rows.items()]
+        connection.execute(insert(table), values)
+
+
+def _store_metrics(
+    connection: Connection,
+    run_id: int,
+    before: RunState,
+    changed: dict[tuple[str, str], MetricState],
+) -> None:
+    table = schema.run_metrics
+    known = [
+        {"old_phase": phase, "old_metric": metric}
+        for phase, metric in changed
+        if (phase, metric) in before.metrics
+    ]
+    if known:
+        old = (table.c.phase == bindparam("old_phase")) & (
+            table.c.metric == bindparam("old_metric")
+        )
+        connection.execute(delete(table).where(table.c.run_id == run_id).where(old), known)
+    connection.execute(
+        insert(table),
+        [
+            {"run_id": run_id, "phase": phase, "metric": metric, **_metric_values(state)}
+            for (phase, metric), state in changed.items()
+        ],
+    )
+
+
+def _metric_values(state: MetricState) -> dict[str, Any]:
+    values = {name: getattr(state, name) for name in MetricState.__slots__}
+    return values | {"last": None if math.isnan(state.last) else state.last}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
