@@ -27,6 +27,7 @@ _STATUS_STYLES = {
     "failed": "red",
     "crashed": "red",
     "interrupted": "yellow",
+    "lost": "magenta",
 }
 #: Columns of a table in colour that does not go to a terminal: nothing is cut off.
 _UNLIMITED = 1_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from .options import (
     reading_store,
     split,
 )
-from .output import chosen_format, pick, write_frame, write_text
+from .output import chosen_format, pick, say, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Which runs there are, and all about one.")
 
 _SHOWN = ("status", "name", "experiment", "started", "duration", "epochs")
-_HIDDEN = ("id", "events", "attempt", "error", "host", "uuid")
+_HIDDEN = ("id", "events", "attempt", "error", "host", "uuid", "heartbeat")
 
 
 @app.command("list")
@@ -54,7 +54,8 @@ def list_runs(
         frame = _exact(frame, found)
     wanted = split(columns)
     if wanted is None and form in ("table", "md"):
-        wanted = [*_SHOWN, *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN})]
+        lost = [name for name in ("heartbeat",) if (frame["status"] == "lost").any()]
+        wanted = [*_SHOWN, *lost, *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN})]
     write_frame(pick(frame, wanted), form, output)
 
 
@@ -75,6 +76,24 @@ def show_run(
         write_text(json_text(facts, indent=format == ShortFormat.JSON))
     else:
         write_text("".join(_section(name, value) for name, value in facts.items()))
+
+
+@app.command("close")
+def close(
+    run: RunArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although its process seems to live: shut it out.")
+    ] = False,
+    store: StoreOption = None,
+) -> None:
+    """State that a lost run will not go on: it has crashed.
+
+    Example: tracker runs close @last
+    """
+    from tracker.facts import close_run
+
+    closed = close_run(run, force=force, store=reading_store(store))
+    say(f"Run {closed.name} is {closed.state.status}.")
 
 
 def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:

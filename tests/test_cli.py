@@ -442,7 +442,7 @@ def test_a_read_only_folder(store: Path) -> None:
             "import os, sys, sqlite3\n"
             "from tracker.store.opening import open_store\n"
             "from tracker.errors import TrackerError\n"
-            "import alembic.command, alembic.autogenerate, psycopg\n"
+            "import alembic.command, alembic.autogenerate, psutil, psycopg\n"
             "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "try: open_store(sys.argv[1], create=True)\n"
             "except TrackerError as error: print(type(error).__name__, error)"

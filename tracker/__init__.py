@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.callback import TrackerCallback
+    from tracker.callback import TrackerCallback, run
     from tracker.errors import TrackerError
     from tracker.event import Event
+    from tracker.facts import close_run
     from tracker.query import events, metrics, runs, stream
     from tracker.store.opening import open_store
 
@@ -22,9 +23,11 @@ __all__ = [
     "TrackerCallback",
     "TrackerError",
     "__version__",
+    "close_run",
     "events",
     "metrics",
     "open_store",
+    "run",
     "runs",
     "stream",
 ]
@@ -34,9 +37,11 @@ _HOMES = {
     "Event": "tracker.event",
     "TrackerCallback": "tracker.callback",
     "TrackerError": "tracker.errors",
+    "close_run": "tracker.facts",
     "events": "tracker.query",
     "metrics": "tracker.query",
     "open_store": "tracker.store.opening",
+    "run": "tracker.callback",
     "runs": "tracker.query",
     "stream": "tracker.query",
 }

@@ -14,6 +14,7 @@ import keras
 
 from tracker.arguments import check_choice, check_params, check_tags, check_text
 from tracker.description import describe_call, describe_model
+from tracker.endings import cause_of
 from tracker.environment import environment
 from tracker.errors import InvalidArgument, TrackerError
 from tracker.forking import in_child
@@ -254,16 +255,22 @@ class TrackerCallback(keras.callbacks.Callback):
     def _begin_call(self, writer: RunWriter, phase: str) -> None:
         frame = _keras_frame()
         place = _place(frame)
-        dead = writer.recorder.dead_calls(place)
-        if dead and writer.recorder.is_idle():
-            writer.died(dead[0])
-        if self._sampler:
-            self._sampler.restart()
         data: dict[str, Any] = {"params": dict(self.params or {})}
         if frame:
             method = frame.f_code.co_name
             data |= {"method": method, **describe_call(frame.f_locals, method)}
-        writer.recorder.begin_call(phase, place, data)
+        with writer.recorder.lock:
+            dead = writer.recorder.first_dead(place)
+            if dead is not None and writer.recorder.is_idle():
+                writer.died(cause_of(dead))
+            if writer.recorder.is_idle():
+                writer.go_on()
+            if self._sampler:
+                self._sampler.restart()
+            call = writer.recorder.begin_call(phase, place, data)
+        callbacks = frame.f_locals.get("callbacks") if frame else None
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            writer.watch_call(call, callbacks)
 
     def _hook(self, kind: str, logs: Any, epoch: int | None = None) -> None:
         writer = self._writer
@@ -309,6 +316,11 @@ class TrackerCallback(keras.callbacks.Callback):
             "because the callback was passed bare. Pass a list: callbacks=[callback].",
             self._writer.name if self._writer else None,
         )
+
+
+#: A run is its callback: `with tracker.run(name="first") as run: model.fit(…, callbacks=[run])`.
+#: The exception that leaves the `with` is how the run ended.
+run = TrackerCallback
 
 
 def _check_batches(batches: Any) -> Literal["all"] | int | None:

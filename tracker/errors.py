@@ -34,6 +34,10 @@ class AmbiguousRun(TrackerError, LookupError):
     """More than one run of the store matches."""
 
 
+class RunAlive(TrackerError):
+    """The run's writer lives, and what was asked would take the run from it."""
+
+
 class InvalidStoreURL(TrackerError, ValueError):
     """The store URL cannot be understood."""
 

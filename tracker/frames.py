@@ -41,6 +41,7 @@ _RUN_TYPES = {
     "error": "string",
     "host": "string",
     "uuid": "string",
+    "heartbeat": "timedelta64[us]",
 }
 
 _METRIC_TYPES = {
@@ -98,6 +99,7 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
             "error": [_error(run) for run in runs],
             "host": [state.host for state in states],
             "uuid": [run.uuid for run in runs],
+            "heartbeat": [_heartbeat(run) for run in runs],
         },
         _RUN_TYPES,
     )
@@ -124,8 +126,10 @@ def description(run: Run, story: pd.DataFrame) -> dict[str, Any]:
     began: dict[str, Any] = next((data for kind, data in facts if kind == "run_began"), {})
     ends = [data for kind, data in facts if kind in ("run_ended", "run_crashed")]
     error = (ends[-1].get("error") or {}) if ends and state.error_type else {}
-    head = ("name", "id", "uuid", "experiment", "status", "started", "duration", "epochs",
-            "events", "attempt", "error")  # fmt: skip
+    head = ["name", "id", "uuid", "experiment", "status", "started", "duration", "epochs",
+            "events", "attempt", "error"]  # fmt: skip
+    if state.status in ("running", "lost"):
+        head.append("heartbeat")
     plain = {name: None if row[name] is pd.NA else row[name] for name in head}
     if ends and ends[-1].get("reason"):
         plain["error"] = ends[-1]["reason"]
@@ -249,7 +253,15 @@ def _duration(run: Run, now: int) -> int | None:
     state = run.state
     if state.began_at is None:
         return None
-    return (now if state.status == "running" else state.ended_at or now) - state.began_at
+    if state.status == "running":
+        return now - state.began_at
+    return (state.ended_at or state.last_at or now) - state.began_at
+
+
+def _heartbeat(run: Run) -> int | None:
+    if run.state.status not in ("running", "lost") or run.heartbeat_age is None:
+        return None
+    return int(run.heartbeat_age * 1e6)
 
 
 def _error(run: Run) -> str | None:

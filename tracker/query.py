@@ -23,6 +23,7 @@ from tracker.frames import (
     run_frame,
     wide_frame,
 )
+from tracker.liveness import with_lost
 from tracker.logs import to_event
 from tracker.selection import select_run
 from tracker.store import schema
@@ -50,8 +51,9 @@ def runs(*, limit: int | None = None, store: Store = None) -> pd.DataFrame:
     Returns:
         One row a run: `id`, `name`, `experiment`, `status`, `started`, `duration` (until now
         for a running one), `epochs` (that ended), `events`, `attempt`, `error`, `host`,
-        `uuid`, then a column for the last value of each metric: the name of epoch metrics as
-        Keras logs them (`loss`, `val_loss`), `test_` before those of evaluates of their own.
+        `uuid`, `heartbeat` (since a running or lost run's writer last told that it lives), then
+        a column for the last value of each metric: the name of epoch metrics as Keras logs them
+        (`loss`, `val_loss`), `test_` before those of evaluates of their own.
 
     Raises:
         TrackerError: The store cannot be read.
@@ -63,10 +65,10 @@ def latest_runs(*, limit: int | None = None, store: Store = None) -> list[Run]:
     """The runs of a store with everything that its projections say, the latest first."""
     order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
     wanted = select(schema.runs.c.uuid).order_by(*order).limit(limit)
-    with _opened(store) as opened, opened.reading() as connection:
+    with opened_store(store) as opened, opened.reading() as connection:
         uuids = list(connection.execute(wanted).scalars())
         found = load_runs(connection, None if limit is None else uuids)
-    by_uuid = {one.uuid: one for one in found}
+    by_uuid = {one.uuid: one for one in with_lost(found)}
     return [by_uuid[uuid] for uuid in uuids]
 
 
@@ -80,7 +82,7 @@ def run_of(run: str | int, *, store: Store = None) -> Run:
     Raises:
         RunNotFound, AmbiguousRun: It is not exactly one.
     """
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         return _run(opened, run)
 
 
@@ -95,7 +97,7 @@ def describe(run: str | int, *, store: Store = None) -> dict[str, Any]:
     Raises:
         RunNotFound, AmbiguousRun: It is not exactly one.
     """
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         found = run_of(run, store=opened)
         facts = ["run_began", "run_resumed", "call_began", "run_ended", "run_crashed"]
         story = events(found.uuid, kind=facts, logs="dict", store=opened)
@@ -142,7 +144,7 @@ def events(
         raise InvalidArgument(f"logs must be 'columns', 'dict' or 'json'. Received: {logs!r}.")
     if limit is not None and tail is not None:
         raise InvalidArgument("Give limit or tail, not both.")
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         found = _run(opened, run)
         wanted = _select_events(found.id, kind=kind, call=call, epoch=epoch)
         wanted = wanted.where(schema.events.c.seq > after)
@@ -166,14 +168,14 @@ def stream(
         RunNotFound, AmbiguousRun: `run` is not exactly one.
         EventsTooNew: They were written by a later version of the tracker.
     """
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         found = run_of(run, store=opened)
         yield from map(to_event, opened.read(found.uuid, after=after, until=until))
 
 
 def count(run: str | int, *, store: Store = None) -> pd.DataFrame:
     """How many events of each kind a run has: `kind`, `count`, in the order of the hooks."""
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         found = _run(opened, run)
         events = schema.events
         counting = (
@@ -220,7 +222,7 @@ def metrics(
     if source not in _METRIC_KINDS:
         raise InvalidArgument(f"source must be 'epoch' or 'batch'. Received: {source!r}.")
     asked = [run] if isinstance(run, str | int) else list(run)
-    with _opened(store) as opened:
+    with opened_store(store) as opened:
         parts = []
         for one in asked:
             found = _run(opened, one)
@@ -234,7 +236,8 @@ def metrics(
 
 
 @contextmanager
-def _opened(store: Store) -> Iterator[SqlStore]:
+def opened_store(store: Store) -> Iterator[SqlStore]:
+    """An open store; one that was opened for this is closed afterwards."""
     if isinstance(store, SqlStore):
         yield store
         return
@@ -251,7 +254,7 @@ def _run(store: SqlStore, run: str | int) -> Run:
         uuid = connection.execute(
             select(schema.runs.c.uuid).where(schema.runs.c.id == run_id)
         ).scalar_one()
-        (found,) = load_runs(connection, [uuid])
+        (found,) = with_lost(load_runs(connection, [uuid]))
     if found.state.version > VERSION:
         raise EventsTooNew(
             f"Run {found.name!r} has events of vocabulary {found.state.version}; this program "

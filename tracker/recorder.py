@@ -75,7 +75,8 @@ class Recorder:
         self._calls = 0
         #: The number of the outermost call that died last.
         self._died = 1
-        self._lock = threading.RLock()
+        #: Held while events are numbered; for what takes several steps that belong together.
+        self.lock = threading.RLock()
         self._threads: dict[int, _Thread] = {}
         #: Batch hooks that came from another thread than their call's.
         self.strays = 0
@@ -92,12 +93,12 @@ class Recorder:
 
     def fact(self, kind: str, data: Mapping[str, Any]) -> None:
         """Record a fact of the run's life."""
-        with self._lock:
+        with self.lock:
             self._write(kind, None, None, None, encode(dict(data)))
 
     def announce(self) -> None:
         """Keras called `set_model`: the next begin hook of this thread opens a new call."""
-        with self._lock:
+        with self.lock:
             self._thread().announced = True
 
     def begins_call(self, phase: str) -> bool:
@@ -106,20 +107,20 @@ class Recorder:
         Keras runs validation on fit's own callback list, without announcing it; an
         evaluate of the user's own is announced, nested in a fit or not.
         """
-        with self._lock:
+        with self.lock:
             thread = self._thread()
             if phase != "test" or thread.announced or not thread.calls:
                 return True
             return thread.calls[-1].phase != "train"
 
-    def dead_calls(self, place: Place | None) -> list[Place | None]:
-        """The places of this thread's open calls that a new call at `place` shows to be dead.
+    def first_dead(self, place: Place | None) -> Place | None:
+        """The place of this thread's outermost call, if a call at `place` shows it to be dead.
 
         There is no hook for a call that died of an exception. But a call that goes on has its
-        functions on the stack, below those of any call that is nested in it. They are
-        forgotten here.
+        functions on the stack, below those of any call that is nested in it. Dead calls are
+        forgotten here. None: the outermost call lives, or there is none.
         """
-        with self._lock:
+        with self.lock:
             calls = self._thread().calls
             alive = 0
             while alive < len(calls) and _may_contain(calls[alive].place, place):
@@ -127,18 +128,50 @@ class Recorder:
             dead = calls[alive:]
             del calls[alive:]
             self._switch()
-            if dead and not alive:
-                self._died = dead[0].number
-            return [call.place for call in dead]
+            if not dead or alive:
+                return None
+            self._died = dead[0].number
+            return dead[0].place or ()
+
+    def is_open(self, call: tuple[int, int]) -> bool:
+        """Whether a call (attempt, number) has begun and not ended, as far as hooks tell."""
+        # Without the lock, which a finalizer must not wait for.
+        attempt, number = call
+        return attempt == self.attempt and any(
+            open_call.number == number
+            for thread in list(self._threads.values())
+            for open_call in list(thread.calls)
+        )
+
+    def lose(self, call: tuple[int, int]) -> bool:
+        """Forget a call that died, and those nested in it; whether it was an outermost one."""
+        attempt, number = call
+        with self.lock:
+            for thread in self._threads.values() if attempt == self.attempt else ():
+                numbers = [open_call.number for open_call in thread.calls]
+                if number in numbers:
+                    place = numbers.index(number)
+                    del thread.calls[place:]
+                    self._ident, self._current = 0, None
+                    if place == 0:
+                        self._died = number
+                    return place == 0
+            return False
 
     def is_idle(self) -> bool:
         """Whether no thread has a call open."""
-        with self._lock:
+        with self.lock:
             return not any(thread.calls for thread in self._threads.values())
 
-    def begin_call(self, phase: str, place: Place | None, data: Mapping[str, Any]) -> None:
-        """Open a call and record `call_began`; its begin hook follows."""
-        with self._lock:
+    def begin_call(
+        self, phase: str, place: Place | None, data: Mapping[str, Any]
+    ) -> tuple[int, int]:
+        """Open a call and record `call_began`; its begin hook follows.
+
+        Returns:
+            Which one it is: attempt and number.
+        """
+        with self.lock:
             thread = self._thread()
             thread.announced = False
             self._calls += 1
@@ -149,10 +182,11 @@ class Recorder:
             self._write("call_began", call.number, epoch, None, encode(facts))
             thread.calls.append(call)
             self._switch()
+            return self.attempt, call.number
 
     def resume(self, data: Mapping[str, Any]) -> None:
         """Begin the next attempt, which takes the place of the call that died."""
-        with self._lock:
+        with self.lock:
             self.attempt += 1
             self._calls = self._died - 1
             self.fact("run_resumed", data)
@@ -164,7 +198,7 @@ class Recorder:
             Whether it ended this thread's outermost call.
         """
         epoch = None if epoch is None else _index(epoch)
-        with self._lock:
+        with self.lock:
             calls = self._thread().calls
             # A nested call that died in somebody's try block cannot see the outer one's hooks.
             while len(calls) > 1 and kind not in _SEEN_BY[calls[-1].phase]:
@@ -199,7 +233,7 @@ class Recorder:
             logs: What the hook received.
             at: When it was invoked, if not now: microseconds since 1970 UTC.
         """
-        with self._lock:
+        with self.lock:
             if get_ident() == self._ident and kind in self._seen:
                 call = self._current
             else:

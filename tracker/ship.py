@@ -23,6 +23,7 @@ The end of standard input is the end of the trainer.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -299,6 +300,18 @@ class ShipServer:
             return
 
 
+class _Forward(logging.Handler):
+    """Hands what is logged here to the trainer, whose logging the user has set up."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        self._say({"warning": record.getMessage()})
+
+
 def serve(orders: int, answers: int) -> None:
     """Take orders from one file descriptor, answer to another, until the orders end."""
     lock = threading.Lock()
@@ -308,6 +321,7 @@ def serve(orders: int, answers: int) -> None:
         with lock, contextlib.suppress(OSError):
             os.write(answers, orjson.dumps(answer) + b"\n")
 
+    logging.getLogger("tracker").addHandler(_Forward(say))
     server = ShipServer(say)
     with open(orders, "rb", closefd=False) as lines:
         for line in lines:

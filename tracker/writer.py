@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
-import sys
+import threading
 import time
-import traceback
 import weakref
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
-from tracker import machine, shipper
+from tracker import endings, machine, shipper
 from tracker.event import VERSION
 from tracker.journal import JournalMeta, JournalWriter
 from tracker.location import journal_folders
 from tracker.logs import Outputs
 from tracker.masking import without_passwords
 from tracker.names import uuid7
-from tracker.recorder import Place, Recorder
+from tracker.recorder import Recorder
 from tracker.store.port import RunIdentity
 
 _log = logging.getLogger("tracker")
 
 #: How long the end of a fit, evaluate or predict waits for the store, in seconds.
 FLUSH_SECONDS = 5.0
-
-#: What a traceback may take in an event, in characters; its end says most.
-_TRACEBACK_LENGTH = 20_000
 
 _living: weakref.WeakSet[RunWriter] = weakref.WeakSet()
 
@@ -88,11 +84,13 @@ class RunWriter:
         self._journal = writer
         #: Whether the run was ended, or left to the parent process.
         self.ended = False
+        #: Whether its last call died, and nothing came after.
+        self._died = False
         self._error: dict[str, Any] | None = None
         self._shipper = shipper.Shipper(writer.folder, identity, store, durability)
         shipper.recover(folders, store, durability)
         _living.add(self)
-        _watch_exceptions()
+        endings.watch(_note, _after_cell)
 
     def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
         """Wait until the store has everything that was recorded; False if it does not."""
@@ -100,13 +98,43 @@ class RunWriter:
 
     def note_error(self, error: BaseException) -> None:
         """Remember what the run may be about to die of."""
-        self._error = describe_error(error)
+        self._error = endings.describe(error)
 
-    def died(self, place: Place | None) -> None:
-        """A call at `place` died, and the program goes on: end this attempt, begin the next."""
-        error = _cause(place)
-        self.recorder.fact("run_ended", _ending(describe_error(error) if error else None))
-        self.recorder.resume({"reason": "the same callback was used again after its call died"})
+    def watch_call(self, call: tuple[int, int], of: object) -> None:
+        """Notice when a call's callback list is gone, though the call has not ended: it died.
+
+        Args:
+            call: Its attempt and number.
+            of: The list, which lives as long as Keras's method runs, and as its traceback.
+        """
+        finalizer = weakref.finalize(of, self._list_gone, call)
+        finalizer.atexit = False
+
+    def _list_gone(self, call: tuple[int, int]) -> None:
+        if self.ended or not self.recorder.is_open(call):
+            return
+        error = endings.passing_through_keras()
+        # Objects may be finalized anywhere, also in the middle of a hook: not by this thread.
+        thread = threading.Thread(target=self._call_lost, args=(call, error), daemon=True)
+        with contextlib.suppress(RuntimeError):  # at the end of Python, where `end` tells it
+            thread.start()
+
+    def _call_lost(self, call: tuple[int, int], error: BaseException | None) -> None:
+        with self.recorder.lock:
+            if not self.ended and self.recorder.lose(call):
+                self.died(error)
+
+    def died(self, error: BaseException | None) -> None:
+        """An outermost call died of `error`, if that is known, and the program goes on."""
+        data = endings.ending(endings.describe(error) if error else None, lives_on=True)
+        self.recorder.fact("run_ended", data)
+        self._died = True
+
+    def go_on(self) -> None:
+        """A call is about to begin: after one that died, that is the next attempt."""
+        if self._died:
+            self._died = False
+            self.recorder.resume({"reason": "the same callback was used again after its call died"})
 
     def end(self, error: BaseException | None = None) -> None:
         """Record how the run ended, deliver what is left, and close. Once only.
@@ -120,11 +148,11 @@ class RunWriter:
         _living.discard(self)
         if error is not None:
             self.note_error(error)
-        if error is None and self.recorder.is_idle():
-            ending: dict[str, Any] = {"status": "finished"}
-        else:
-            ending = _ending(self._error)
-        self.recorder.fact("run_ended", ending)
+        with self.recorder.lock:
+            if error is not None or not self.recorder.is_idle():
+                self.recorder.fact("run_ended", endings.ending(self._error, lives_on=False))
+            elif not self._died:
+                self.recorder.fact("run_ended", {"status": "finished"})
         try:
             self._journal.close()
         except OSError as lost:
@@ -142,52 +170,19 @@ class RunWriter:
         self._journal.abandon()
 
 
-def describe_error(error: BaseException) -> dict[str, Any]:
-    """Type, message and traceback of an exception, as `run_ended` carries them."""
-    lines = traceback.format_exception(error)
-    return {
-        "type": type(error).__qualname__,
-        "message": str(error),
-        "traceback": "".join(lines)[-_TRACEBACK_LENGTH:],
-        "interrupt": isinstance(error, KeyboardInterrupt | SystemExit),
-    }
+def _note(error: BaseException) -> None:
+    """An exception is about to end the process, or a thread of it."""
+    for writer in list(_living):
+        writer.note_error(error)
 
 
-def _ending(error: Mapping[str, Any] | None) -> dict[str, Any]:
-    if error is None:
-        return {
-            "status": "interrupted",
-            "error": {"type": None, "message": "a call never reached its end hook"},
-        }
-    kept = {key: value for key, value in error.items() if key != "interrupt"}
-    return {"status": "interrupted" if error["interrupt"] else "failed", "error": kept}
-
-
-def _cause(place: Place | None) -> BaseException | None:
-    """The exception that a dead call at `place` died of, if Python still knows it."""
-    for error in (sys.exc_info()[1], getattr(sys, "last_value", None)):
-        # Keras takes its own frames out of tracebacks; those of the callers are left.
-        step = error.__traceback__ if error else None
-        while step:
-            if place and (step.tb_frame.f_code, step.tb_lineno) in place:
-                return error
-            step = step.tb_next
-    return None
-
-
-def _watch_exceptions() -> None:
-    """Note uncaught exceptions on their way to `sys.excepthook`."""
-    before = sys.excepthook
-    if getattr(before, "notes_for_tracker", False):
-        return
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        for writer in list(_living):
-            writer.note_error(error)
-        before(kind, error, trace)
-
-    hook.notes_for_tracker = True  # type: ignore[attr-defined]
-    sys.excepthook = hook
+def _after_cell(error: BaseException | None) -> None:
+    """A notebook's cell has run: calls of Keras's that it made are over, ended or not."""
+    for writer in list(_living):
+        with writer.recorder.lock:
+            place = writer.recorder.first_dead(())
+            if place is not None:
+                writer.died(error or endings.cause_of(place))
 
 
 def _abandon_all() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import URL, make_url
 
+from tracker import machine
 from tracker.errors import InvalidStoreURL, StoreBusy, StoreReadOnly, StoreUnreachable
 from tracker.location import default_store, normalize, sqlite_path, store_url
 from tracker.masking import mask_url
@@ -16,6 +18,9 @@ from tracker.store.dialects import Durability, StoreDialect, store_dialect
 from tracker.store.faults import translated
 from tracker.store.schema import EARLIER
 from tracker.store.sql import SqlStore
+
+_log = logging.getLogger("tracker")
+_warned: set[str] = set()
 
 _WAL_TRIES = 100
 _WAL_PAUSE_S = 0.05
@@ -133,10 +138,28 @@ def _make_file(store: SqlStore, path: Path) -> None:
             f"The folder {path.parent} of the store cannot be made: {error.strerror or error}. "
             "Choose another store with --store or TRACKER_STORE."
         ) from error
+    shared = machine.shared_file_system(path)
+    if shared:
+        _avoid_wal(store, shared)
+        return
     with store.reading() as connection:
         if inspect(connection).get_table_names():
             return
     _use_wal(store)
+
+
+def _avoid_wal(store: SqlStore, file_system: str) -> None:
+    """Keep SQLite to its rollback journal where processes do not share memory through files."""
+    if store.url not in _warned:
+        _warned.add(store.url)
+        _log.warning(
+            "The store %s lies on a shared file system (%s), where SQLite's WAL is not safe. It "
+            "is used without, which is slower, and as safe as that file system's locks. Better: a "
+            "folder on a local disk, or PostgreSQL if several machines write.",
+            mask_url(store.url),
+            file_system,
+        )
+    _set_journal_mode(store, "DELETE")
 
 
 def _make_tables(store: SqlStore) -> None:
@@ -150,11 +173,15 @@ def _make_tables(store: SqlStore) -> None:
 
 
 def _use_wal(store: SqlStore) -> None:
+    _set_journal_mode(store, "WAL")
+
+
+def _set_journal_mode(store: SqlStore, mode: str) -> None:
     # Changing the journal mode does not wait for other connections, whatever the timeout.
     for remaining in reversed(range(_WAL_TRIES)):
         try:
             with store.without_transaction() as connection:
-                connection.execute(text("PRAGMA journal_mode = WAL"))
+                connection.execute(text(f"PRAGMA journal_mode = {mode}"))
         except StoreBusy:
             if not remaining:
                 raise

@@ -238,8 +238,8 @@ def _check_place(
     """Refuse records that are not the next of the stream, nor stored already."""
     if stored.writer != run.writer:
         raise WriterFenced(
-            f"Run {stored.name!r} is being written by another process, which has taken it over. "
-            "This process's events stay in its journal."
+            f"Run {stored.name!r} is not this process's any more: another one has taken it over, "
+            "or somebody has closed it. This process's events stay in its journal."
         )
     last = stored.state.last_seq
     if last == expected:

@@ -1,0 +1,89 @@
+"""Facts of a run's life that people state, after it or from outside."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import time
+
+from tracker import machine
+from tracker.errors import InvalidArgument, RunAlive
+from tracker.event import Record
+from tracker.liveness import LOST_SECONDS, alive_here, silence
+from tracker.logs import encode
+from tracker.query import Store, opened_store, run_of
+from tracker.store.port import Run, RunIdentity
+
+
+def close_run(run: str | int, *, force: bool = False, store: Store = None) -> Run:
+    """State that a run whose writer is gone will not go on: it has crashed.
+
+    Its writer, should it come back, is fenced: what it has not delivered stays in its journal.
+
+    Args:
+        run: A name, id, UUID, unique prefix, `@last` or `@last~2`.
+        force: Close it although its writer seems to live.
+        store: The store.
+
+    Returns:
+        The run as it is then.
+
+    Raises:
+        RunNotFound, AmbiguousRun: It is not exactly one.
+        InvalidArgument: It has ended already.
+        RunAlive: Its writer lives, as far as can be told.
+    """
+    with opened_store(store) as opened:
+        found = run_of(run, store=opened)
+        if found.state.status not in ("running", "lost"):
+            raise InvalidArgument(
+                f"Run {found.name!r} has ended already: it is {found.state.status}."
+            )
+        if not force:
+            _refuse_living(found)
+        writer = secrets.token_hex(8)
+        claimed = opened.claim(found.uuid, writer) or found
+        state = claimed.state
+        fact = {
+            "reason": "closed by hand: its writer was lost",
+            "last_at": state.last_at,
+            "by": person(),
+        }
+        record = Record(
+            seq=state.last_seq + 1,
+            at=time.time_ns() // 1000,
+            kind="run_crashed",
+            attempt=state.attempt,
+            call=None,
+            epoch=None,
+            batch=None,
+            logs=encode(fact),
+        )
+        identity = RunIdentity(uuid=found.uuid, name=found.given_name, writer=writer)
+        opened.append(identity, [record], expected_seq=state.last_seq)
+        return run_of(found.uuid, store=opened)
+
+
+def person() -> str:
+    """Who states a fact: the user and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in some containers
+        user = "unknown"
+    return f"{user}@{machine.host()}"
+
+
+def _refuse_living(run: Run) -> None:
+    state = run.state
+    if run.uuid in alive_here():
+        raise RunAlive(
+            f"Run {run.name!r} is being written by process {state.pid} on this machine. Stop that "
+            "process; its run is then closed by the next command."
+        )
+    age = silence(run) or 0.0
+    if age <= LOST_SECONDS:
+        raise RunAlive(
+            f"Run {run.name!r} is being written by process {state.pid} on {state.host}, which "
+            f"told so {age:.0f} seconds ago. Stop it; {LOST_SECONDS:.0f} seconds later the run is "
+            "lost and can be closed. --force closes it now, and shuts that process out."
+        )
