@@ -70,6 +70,11 @@ def ship(store: StoreOption = None) -> None:
             complain(f"{info.folder} is passed over: {info.problem}.", warning=True)
         elif info.alive:
             say(f"Run {info.meta.name}: its process lives, and ships by itself.")
+        elif info.fenced:
+            say(
+                f"Run {info.meta.name} was taken over or closed: what the store lacks of it stays "
+                f"in {info.folder}."
+            )
         elif info.elsewhere:
             say(f"Run {info.meta.name} was begun on {info.meta.host}: ship it there.")
         elif info.meta.store != name:
@@ -117,4 +122,5 @@ def _state(info: JournalInfo) -> str:
         return "problem"
     if info.alive:
         return "writing"
-    return "settled" if info.settled else "waiting"
+    states = {"settled": info.settled, "fenced": info.fenced, "elsewhere": info.elsewhere}
+    return next((name for name, holds in states.items() if holds), "waiting")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.faults.ledger import LEDGER
 from tests.postgres import PostgresServer, installations, running_server
 
 # Machines are noisy, and examples of real databases are slow.
@@ -28,6 +29,18 @@ settings.load_profile("tracker")
 # The user's PGOPTIONS, PGSSLMODE … would reach our servers and every connection to them.
 for _name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[_name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long`: the fault tests' long variants."""
+    parser.addoption("--long", action="store_true", help="fault tests: many more kills, longer")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what came of the faults."""
+    if LEDGER.entries:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(LEDGER.table())
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from tracker.errors import (
     WriterFenced,
 )
 from tracker.event import Record, canonical
-from tracker.journal import JournalInfo, JournalReader, claimed, confirm, extend, settle
+from tracker.journal import JournalInfo, JournalReader, claimed, confirm, extend, fence, settle
 from tracker.logs import encode
 from tracker.projections import RunState
 from tracker.store.port import EventStore, RunIdentity
@@ -62,6 +62,7 @@ class Delivery:
             try:
                 return self._step()
             except WriterFenced:
+                fence(self.folder)
                 raise
             except ConcurrencyConflict:
                 self.locate()

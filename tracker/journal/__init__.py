@@ -14,12 +14,14 @@ A journal is a folder named by the run's UUID:
     The last seq known to be in the store: a hint for listings; the store is asked.
 ``settled``
     Everything is in the store, and the store knows how the run ended.
+``fenced``
+    The store takes no more of it, since the run was taken over or closed.
 
 A line counts from its newline on. A torn last line is what was being written when the
 process was killed: its hook never returned, so nothing is lost by passing over it.
 """
 
-from tracker.journal.layout import FORMAT, JournalMeta, confirm, extend, settle
+from tracker.journal.layout import FORMAT, JournalMeta, confirm, extend, fence, settle
 from tracker.journal.listing import JournalInfo, journals, sweep
 from tracker.journal.lock import claimed, is_alive
 from tracker.journal.reader import JournalReader
@@ -34,6 +36,7 @@ __all__ = [
     "claimed",
     "confirm",
     "extend",
+    "fence",
     "is_alive",
     "journals",
     "settle",

@@ -94,3 +94,9 @@ def settle(folder: Path) -> None:
     """Note that nothing is left to deliver, nor to find out about the run's end."""
     with contextlib.suppress(OSError):  # it will be looked at once more
         (folder / "settled").touch()
+
+
+def fence(folder: Path) -> None:
+    """Note that the store takes no more of this journal: its run has another writer."""
+    with contextlib.suppress(OSError):  # it will be refused once more
+        (folder / "fenced").touch()

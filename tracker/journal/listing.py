@@ -41,6 +41,8 @@ class JournalInfo:
     confirmed: int
     bytes: int
     alive: bool
+    #: Whether the store refuses what it lacks of it: the run was taken over, or closed.
+    fenced: bool
     #: Whether its writer was on another machine, whose locks cannot be seen from here.
     elsewhere: bool
     #: Whether the store has everything, the run's end included.
@@ -51,7 +53,8 @@ class JournalInfo:
     @property
     def waiting(self) -> bool:
         """Whether it may be delivered: its writer is dead, and it is not settled."""
-        return not (self.meta is None or self.alive or self.elsewhere or self.settled)
+        closed = self.settled or self.fenced
+        return not (self.meta is None or self.alive or self.elsewhere or closed)
 
 
 def journals(folders: list[Path], *, settled: bool | None = None) -> list[JournalInfo]:
@@ -116,6 +119,7 @@ def _info(entry: Path) -> JournalInfo:
         alive=meta is not None and is_alive(entry),
         elsewhere=meta is not None and _is_elsewhere(entry, meta),
         settled=(entry / "settled").exists(),
+        fenced=(entry / "fenced").exists(),
         problem=problem,
     )
 
