@@ -59,19 +59,6 @@ def cause_of(place: Place | None) -> BaseException | None:
     return None
 
 
-def passing_through_keras() -> BaseException | None:
-    """The exception that Keras is handling on its way out of fit, if it called us just now.
-
-    Keras takes its own frames out of the traceback there (`traceback_utils.filter_traceback`),
-    which is when what lived in them goes.
-    """
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way
-    while frame.f_globals.get("__name__", "").startswith(("tracker.", "weakref")) and frame.f_back:
-        frame = frame.f_back
-    module = frame.f_globals.get("__name__", "")
-    return sys.exc_info()[1] if module.startswith("keras.") else None
-
-
 def watch(
     note: Callable[[BaseException], None], after_cell: Callable[[BaseException | None], None]
 ) -> None:

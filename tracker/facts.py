@@ -9,7 +9,7 @@ import time
 from tracker import machine
 from tracker.errors import InvalidArgument, RunAlive
 from tracker.event import Record
-from tracker.liveness import LOST_SECONDS, alive_here, silence
+from tracker.liveness import LOST, LOST_SECONDS, alive_here, silence
 from tracker.logs import encode
 from tracker.query import Store, opened_store, run_of
 from tracker.store.port import Run, RunIdentity
@@ -35,7 +35,7 @@ def close_run(run: str | int, *, force: bool = False, store: Store = None) -> Ru
     """
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
-        if found.state.status not in ("running", "lost"):
+        if found.state.status not in ("running", LOST):
             raise InvalidArgument(
                 f"Run {found.name!r} has ended already: it is {found.state.status}."
             )
@@ -75,15 +75,15 @@ def person() -> str:
 
 def _refuse_living(run: Run) -> None:
     state = run.state
+    if state.status == LOST:
+        return
     if run.uuid in alive_here():
         raise RunAlive(
             f"Run {run.name!r} is being written by process {state.pid} on this machine. Stop that "
             "process; its run is then closed by the next command."
         )
-    age = silence(run) or 0.0
-    if age <= LOST_SECONDS:
-        raise RunAlive(
-            f"Run {run.name!r} is being written by process {state.pid} on {state.host}, which "
-            f"told so {age:.0f} seconds ago. Stop it; {LOST_SECONDS:.0f} seconds later the run is "
-            "lost and can be closed. --force closes it now, and shuts that process out."
-        )
+    raise RunAlive(
+        f"Run {run.name!r} is being written by process {state.pid} on {state.host}, which told so "
+        f"{silence(run) or 0:.0f} seconds ago. Stop it; {LOST_SECONDS:.0f} seconds later the run "
+        "is lost and can be closed. --force closes it now, and shuts that process out."
+    )

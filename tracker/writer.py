@@ -27,6 +27,9 @@ _log = logging.getLogger("tracker")
 #: How long the end of a fit, evaluate or predict waits for the store, in seconds.
 FLUSH_SECONDS = 5.0
 
+#: How long a call whose callback list is gone may still be explained by what comes next.
+_GRACE_SECONDS = 0.5
+
 _living: weakref.WeakSet[RunWriter] = weakref.WeakSet()
 
 
@@ -113,16 +116,17 @@ class RunWriter:
     def _list_gone(self, call: tuple[int, int]) -> None:
         if self.ended or not self.recorder.is_open(call):
             return
-        error = endings.passing_through_keras()
         # Objects may be finalized anywhere, also in the middle of a hook: not by this thread.
-        thread = threading.Thread(target=self._call_lost, args=(call, error), daemon=True)
+        thread = threading.Thread(target=self._call_lost, args=(call,), daemon=True)
         with contextlib.suppress(RuntimeError):  # at the end of Python, where `end` tells it
             thread.start()
 
-    def _call_lost(self, call: tuple[int, int], error: BaseException | None) -> None:
+    def _call_lost(self, call: tuple[int, int]) -> None:
+        # Who is about to end, or to fit again, knows more of the exception.
+        time.sleep(_GRACE_SECONDS)
         with self.recorder.lock:
             if not self.ended and self.recorder.lose(call):
-                self.died(error)
+                self.died(None)
 
     def died(self, error: BaseException | None) -> None:
         """An outermost call died of `error`, if that is known, and the program goes on."""

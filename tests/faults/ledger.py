@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tracker.event import HOOKS, Record
 
@@ -29,7 +30,9 @@ class Ledger:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
 
-    def add(self, fault: str, records: Sequence[Record], returned: int, *, may_be_more: int = 1) -> None:
+    def add(
+        self, fault: str, records: Sequence[Record], returned: int, *, may_be_more: int = 1
+    ) -> None:
         """Enter one trial, and demand that nothing was lost, doubled or out of order.
 
         Args:
@@ -40,7 +43,7 @@ class Ledger:
         """
         hooks = sum(record.kind in HOOKS for record in records)
         seqs = [record.seq for record in records]
-        doubled = sum(seq <= before for before, seq in zip(seqs, seqs[1:], strict=False))
+        doubled = sum(seq <= before for before, seq in pairwise(seqs))
         entry = self.entries.setdefault(fault, Entry())
         entry.tried += 1
         entry.events += len(records)

@@ -99,11 +99,14 @@ def test_a_full_disk_under_the_database(small: Path, tmp_path: Path, ledger: Led
     """The journal keeps what the database has no room for."""
     url, copy = f"sqlite:///{small}/runs.db", tmp_path / "copy.db"
     # The disk goes with its namespace: the database is taken out of it at the end.
-    action = _BALLAST.format(folder=str(small)) + f"""
+    action = (
+        _BALLAST.format(folder=str(small))
+        + f"""
 if batch == 1999:
     import atexit, shutil
     atexit.register(lambda: shutil.copytree({str(small)!r}, {str(copy)!r}))
 """
+    )
     task = Task(
         store=url,
         name="run",

@@ -83,7 +83,7 @@ def test_a_server_that_is_stopped_for_30_seconds(
 
 
 def test_a_server_that_is_killed(server: PostgresServer, tmp_path: Path, ledger: Ledger) -> None:
-    """kill -9 of all of the server's processes, three times, and a restart after each."""
+    """All of the server's processes are killed three times, and it is started again."""
     url = made(server.create_database())
     task = paced(url, tmp_path, seconds=8)
     trainer = task.start()
