@@ -6,25 +6,30 @@ Benchmarks start a PostgreSQL server of their own, as the tests do.
 from __future__ import annotations
 
 import argparse
+import gc
 
-from benchmarks import drain, hook, training
+from benchmarks import drain, hook, memory, training
 from benchmarks.table import machine, table
 from tests.postgres import installations, running_server
+from tracker.delivery import collect_seldom
 from tracker.store.opening import connect_store, upgrade_store
 
-PARTS = ["hook", "drain", "training"]
+PARTS = ["hook", "drain", "memory", "training"]
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", help="of hook, drain, training; default: all")
+    parser.add_argument("what", nargs="*", help="of hook, drain, memory, training; default: all")
     parser.add_argument("--events", type=int, default=100_000, help="in each measurement")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
     arguments = parser.parse_args()
     what = arguments.what or PARTS
     if unknown := set(what) - set(PARTS):
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    # As the programs that deliver do it; and what was loaded before is nobody's to look through.
+    collect_seldom()
+    gc.freeze()
     found = []
     with running_server() as server:
         url = server.create_database()
@@ -35,6 +40,8 @@ def main() -> None:
             found += hook.figures(arguments.events, arguments.repeat, url)
         if "drain" in what:
             found += drain.figures(arguments.events, arguments.repeat, url)
+        if "memory" in what:
+            found += memory.figures(50 * arguments.events)
         if "training" in what:
             found += training.figures(arguments.repeat)
     print(machine(installations()[0].version) + "\n")

@@ -1,4 +1,4 @@
-"""What a hook costs the calling thread, while the shipper works."""
+"""What a hook costs the calling thread, while its events are shipped."""
 
 from __future__ import annotations
 
@@ -7,50 +7,89 @@ import resource
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.streams import logs, records
-from benchmarks.table import Figure
-from tracker.journal import JournalMeta, JournalWriter
-from tracker.names import uuid7
-from tracker.recorder import Recorder
+import orjson
+
+from benchmarks.streams import began_recorder, logs, records
+from benchmarks.table import Figure, interleaved_dicts
+from tests.faults.trainer import shipping_process
+from tracker import ship
 from tracker.shipper import Shipper
 from tracker.store.opening import open_store
 from tracker.store.port import RunIdentity
 
+#: Flush and end, of what ships.
+Shipping = tuple[Callable[[int], bool], Callable[[], bool]]
 
-def hook_cost(batches: int, url: str | None, pace: float | None) -> dict[str, float]:
+
+def by_process(folder: Path, identity: RunIdentity, store: str) -> Shipping:
+    """Ship as the tracker does: from a process beside this one."""
+    shipper = Shipper(folder, identity, store)
+    return lambda seq: shipper.flush(seq, 300), lambda: shipper.end(300)
+
+
+def by_thread(folder: Path, identity: RunIdentity, store: str) -> Shipping:
+    """Ship by the same program in a thread of this process: the design that was not taken."""
+    orders, answers = os.pipe(), os.pipe()
+    thread = threading.Thread(target=ship.serve, args=(orders[0], answers[1]), daemon=True)
+    thread.start()
+
+    def order(what: str, **fields: object) -> None:
+        os.write(orders[1], orjson.dumps({"do": what, "uuid": identity.uuid, **fields}) + b"\n")
+
+    def ask(what: str, **fields: object) -> bool:
+        order(what, **fields)
+        while not (answer := orjson.loads(os.read(answers[0], 2**16).splitlines()[-1])).get("done"):
+            continue
+        return bool(answer["done"])
+
+    def end() -> bool:
+        done = ask("end")
+        os.close(orders[1])
+        thread.join()
+        for fd in (orders[0], *answers):
+            os.close(fd)
+        return done
+
+    order(
+        "ship",
+        folder=str(folder),
+        name=identity.name,
+        writer=identity.writer,
+        store=store,
+        durability="process",
+    )
+    return lambda seq: ask("flush", seq=seq), end
+
+
+def hook_cost(
+    batches: int,
+    url: str | None,
+    pace: float | None,
+    shipping: Callable[[Path, RunIdentity, str], Shipping] = by_process,
+) -> dict[str, float]:
     """Times of each recorded hook, four metrics at each batch end.
 
     Args:
         batches: How many.
         url: The store; None: a new SQLite file.
         pace: Seconds from batch to batch; None: as fast as it goes.
+        shipping: What ships.
 
     Returns:
-        Microseconds: `p50`, `p99`, `p999` over the hooks; `cpu` per event of the whole process
-        until everything is stored.
+        Microseconds: `p50`, `p99` over the hooks; `cpu` per event until everything is stored, of
+        this process and the one that ships.
     """
     with tempfile.TemporaryDirectory() as folder:
-        identity = RunIdentity(uuid=uuid7(), name="bench", writer="w")
-        meta = JournalMeta(
-            uuid=identity.uuid,
-            name="bench",
-            store="",
-            writer="w",
-            host="h",
-            boot=None,
-            pid=1,
-            began_at=0,
-        )
         store = url or f"sqlite:///{folder}/bench.db"
         open_store(store, create=True).close()
-        journal = JournalWriter([Path(folder) / "journals"], meta)
-        recorder = Recorder(journal)
-        recorder.fact("run_began", {"version": 1})
-        shipper = Shipper(journal.folder, identity, store)
-        shipper.flush(recorder.seq, 10)
+        recorder, identity = began_recorder(Path(folder) / "journals")
+        flush, end = shipping(recorder.journal.folder, identity, store)
+        flush(recorder.seq)
         samples = [logs(4) for _ in range(1000)]
         recorder.begin_call("train", None, {})
         recorder.hook("train_begin", {})
@@ -67,17 +106,12 @@ def hook_cost(batches: int, url: str | None, pace: float | None) -> dict[str, fl
             took += (middle - start, clock() - middle)
             if pace:
                 time.sleep(pace)
-        shipper.flush(recorder.seq, 300)
+        flush(recorder.seq)
         cpu = _cpu() - cpu
-        journal.close()
-        shipper.end(10)
-    cuts = statistics.quantiles(took, n=1000)
-    return {
-        "p50": cuts[499] / 1000,
-        "p99": cuts[989] / 1000,
-        "p999": cuts[998] / 1000,
-        "cpu": cpu / (2 * batches) * 1e6,
-    }
+        recorder.journal.close()
+        end()
+    cuts = statistics.quantiles(took, n=100)
+    return {"p50": cuts[49] / 1000, "p99": cuts[98] / 1000, "cpu": cpu / (2 * batches) * 1e6}
 
 
 def write_cost(count: int) -> float:
@@ -127,29 +161,44 @@ def bare_sqlite(path: Path) -> sqlite3.Connection:
 
 
 def figures(count: int, repeat: int, postgres: str) -> list[Figure]:
-    """Hook cost at full speed and at the pace of training, on both engines."""
-    batches = count // 2
-    flat = [hook_cost(batches, None, None) for _ in range(repeat)]
-    paced = [hook_cost(min(batches, 5000), None, 0.001) for _ in range(repeat)]
-    remote = [hook_cost(batches, postgres, None) for _ in range(repeat)]
-    floor = statistics.median(write_cost(count) for _ in range(repeat))
-    cpu = statistics.median(executemany_cpu(count) for _ in range(repeat))
+    """Hook cost at full speed and at the pace of training, on both engines, both ways to ship."""
+    batches, paced = count // 2, min(count // 2, 5000)
+    flat, slow, remote, flat_thread, slow_thread, floors = interleaved_dicts(
+        [
+            lambda: hook_cost(batches, None, None),
+            lambda: hook_cost(paced, None, 0.001),
+            lambda: hook_cost(batches, postgres, None),
+            lambda: hook_cost(batches, None, None, by_thread),
+            lambda: hook_cost(paced, None, 0.001, by_thread),
+            lambda: {"write": write_cost(count), "cpu": executemany_cpu(count)},
+        ],
+        repeat,
+    )
     write = "os.write of such a line"
-
-    def median(results: list[dict[str, float]], name: str) -> float:
-        return statistics.median(result[name] for result in results)
-
-    return [
-        Figure("hook, median, flat out", median(flat, "p50"), "µs", floor, write),
-        Figure("hook, p99, flat out", median(flat, "p99"), "µs", floor, write),
-        Figure("hook, median, 1,000 batches/s", median(paced, "p50"), "µs", floor, write),
-        Figure("hook, p99, 1,000 batches/s", median(paced, "p99"), "µs", floor, write),
-        Figure("hook, median, PostgreSQL", median(remote, "p50"), "µs", floor, write),
-        Figure("hook, p99, PostgreSQL", median(remote, "p99"), "µs", floor, write),
-        Figure("CPU an event until stored", median(flat, "cpu"), "µs", cpu, "sqlite3.executemany"),
+    rows = [
+        ("flat out", flat),
+        ("1,000 batches/s", slow),
+        ("PostgreSQL", remote),
+        ("flat out, shipped by a thread", flat_thread),
+        ("1,000 batches/s, shipped by a thread", slow_thread),
     ]
+    return [
+        *(
+            Figure(f"hook, {title}, {name}", result[key], "µs", floors["write"], write)
+            for name, result in rows
+            for title, key in (("median", "p50"), ("p99", "p99"))
+        ),
+        *(
+            Figure(f"CPU an event until stored{how}", result["cpu"], "µs", floors["cpu"],
+                   "sqlite3.executemany")
+            for how, result in (("", flat), (", shipped by a thread", flat_thread))
+        ),
+    ]  # fmt: skip
 
 
 def _cpu() -> float:
+    """CPU seconds of this process, and of the one that ships for it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    shipper = shipping_process(os.getpid())
+    times = shipper.cpu_times() if shipper else None
+    return usage.ru_utime + usage.ru_stime + (times.user + times.system if times else 0.0)

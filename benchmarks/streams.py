@@ -10,6 +10,8 @@ from tracker.event import Record, canonical
 from tracker.journal import JournalMeta, JournalWriter
 from tracker.logs import encode
 from tracker.names import uuid7
+from tracker.recorder import Recorder
+from tracker.store.port import RunIdentity
 
 _NAMES = ("loss", "accuracy", "auc", "precision")
 _random = random.Random(1)
@@ -34,12 +36,33 @@ def records(count: int, metrics: int = 2) -> list[Record]:
     return found
 
 
+def empty_journal(folder: Path) -> JournalWriter:
+    """A journal without records."""
+    meta = JournalMeta(
+        uuid=uuid7(),
+        name=f"bench-{uuid7()}",
+        store="",
+        writer="w",
+        host="h",
+        boot=None,
+        pid=1,
+        began_at=0,
+    )
+    return JournalWriter([folder], meta)
+
+
+def began_recorder(folder: Path) -> tuple[Recorder, RunIdentity]:
+    """A recorder of a run that has begun, with its journal in the folder."""
+    writer = empty_journal(folder)
+    recorder = Recorder(writer)
+    recorder.fact("run_began", {"version": 1})
+    meta = writer.meta
+    return recorder, RunIdentity(uuid=meta.uuid, name=meta.name, writer=meta.writer)
+
+
 def journal(folder: Path, stream: list[Record]) -> JournalWriter:
     """A journal with these records, its writer still open."""
-    meta = JournalMeta(
-        uuid=uuid7(), name="bench", store="", writer="w", host="h", boot=None, pid=1, began_at=0
-    )
-    writer = JournalWriter([folder], meta)
+    writer = empty_journal(folder)
     for record in stream:
         writer.append(record.seq, canonical(record))
     return writer

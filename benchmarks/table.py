@@ -35,6 +35,20 @@ def interleaved(candidates: Sequence[Callable[[], float]], repeat: int) -> list[
     return [statistics.median(result) for result in results]
 
 
+def interleaved_dicts(
+    candidates: Sequence[Callable[[], dict[str, float]]], repeat: int
+) -> list[dict[str, float]]:
+    """The same, of candidates that measure several things: the median of each."""
+    results: list[list[dict[str, float]]] = [[] for _ in candidates]
+    for _ in range(repeat):
+        for result, candidate in zip(results, candidates, strict=True):
+            result.append(candidate())
+    return [
+        {name: statistics.median(one[name] for one in result) for name in result[0]}
+        for result in results
+    ]
+
+
 def table(figures: Sequence[Figure]) -> str:
     """A Markdown table, readable as plain text."""
     head = ("figure", "ours", "floor", "ratio", "the floor is")
