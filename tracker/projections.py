@@ -7,12 +7,14 @@ state however the stream was cut into batches.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tracker.event import PHASES, VERSION, Record
+from tracker.event import PHASES, VERSION, Record, rows_of
 from tracker.logs import decode
+
+_BATCH = Record._fields.index("batch")
 
 #: What a run can be.
 STATUSES = ("running", "finished", "failed", "interrupted", "crashed")
@@ -69,14 +71,15 @@ class RunState:
     metrics: Mapping[tuple[str, str], MetricState] = field(default_factory=dict)
 
 
-def fold(state: RunState, records: Iterable[Record]) -> RunState:
+def fold(state: RunState, records: Sequence[Record]) -> RunState:
     """The state after `records`, which follow `state.last_seq` without a gap."""
-    last = None
-    for last in records:
-        if last.batch is None:
-            state = _apply(state, last)
-    if last is None:
+    rows = rows_of(records)
+    for row in rows:
+        if row[_BATCH] is None:
+            state = _apply(state, Record._make(row))
+    if not rows:
         return state
+    last = Record._make(rows[-1])
     return replace(state, last_seq=last.seq, last_at=last.at)
 
 

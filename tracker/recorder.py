@@ -241,10 +241,18 @@ class Recorder:
             if type(batch) is not int:
                 batch = _index(batch)  # type: ignore[assignment]
             text = encode(logs, self.outputs) if logs else "{}"
-            if call is None:
-                self._write(kind, None, None, batch, text, at)
-            else:
-                self._write(kind, call.number, call.epoch, batch, text, at)
+            number, epoch = (None, None) if call is None else (call.number, call.epoch)
+            # As `_write`, without the time of a call: of all hooks, these are the ones that count.
+            journal = self.journal
+            if journal.unwritten is not None:
+                self._finish()
+            seq = journal.last_seq + 1
+            when = time_ns() // 1000 if at is None else at
+            body = dumps((seq, when, kind, self.attempt, number, epoch, batch, text))
+            try:
+                journal.append(seq, body)
+            except OSError as error:
+                self._trouble(error)
 
     def _thread(self) -> _Thread:
         return self._threads.setdefault(get_ident(), _Thread())
@@ -277,14 +285,13 @@ class Recorder:
         epoch: int | None,
         batch: int | None,
         text: str,
-        at: int | None = None,
     ) -> None:
         journal = self.journal
         if journal.unwritten is not None:
             self._finish()
         seq = journal.last_seq + 1
-        when = time_ns() // 1000 if at is None else at
-        body = dumps((seq, when, kind, self.attempt, call, epoch, batch, text))
+        now = time_ns() // 1000
+        body = dumps((seq, now, kind, self.attempt, call, epoch, batch, text))
         try:
             journal.append(seq, body)
         except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -13,9 +12,6 @@ import orjson
 from tracker.errors import JournalCorrupt
 from tracker.event import Batch, Record
 from tracker.journal.layout import CHECKSUM_BYTES, is_sound, segment_file, segment_firsts
-
-# What `Record._make` does, without its check of the length, which is the writer's.
-_record = partial(tuple.__new__, Record)
 
 
 class JournalReader:
@@ -83,11 +79,11 @@ class JournalReader:
             lines, crc = self._sound(lines)
             bodies = bodies[: len(lines)]
         text = b"[%b]" % b",".join(bodies)
-        records = Batch(map(_record, orjson.loads(text)), text)
-        if records and records[0].seq < self._next:
-            known = sum(record.seq < self._next for record in records)
-            records = Batch(records[known:], b"[%b]" % b",".join(bodies[known:]))
-        seqs = [record[0] for record in records]
+        rows = list(map(tuple, orjson.loads(text)))
+        if rows and rows[0][0] < self._next:
+            known = sum(row[0] < self._next for row in rows)
+            rows, text = rows[known:], b"[%b]" % b",".join(bodies[known:])
+        seqs = [row[0] for row in rows]
         if seqs != list(range(self._next, self._next + len(seqs))):
             missing = next(n for n, seq in enumerate(seqs, self._next) if n != seq)
             raise JournalCorrupt(self._damage(f"record {missing} is missing"))
@@ -95,8 +91,8 @@ class JournalReader:
             raise JournalCorrupt(self._damage(f"record {self._next} is damaged"))
         self._offset += sum(map(len, lines)) + len(lines)
         self._crc = crc
-        self._next += len(records)
-        return records
+        self._next += len(rows)
+        return Batch(rows, text)
 
     def _sound(self, lines: list[bytes]) -> tuple[list[bytes], int]:
         """The lines before the first damaged one, and the checksum of the last of them."""

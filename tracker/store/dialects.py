@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from tracker.event import Record, text_of
+from tracker.event import Record, rows_of, text_of
 
 #: `process`: committed events survive a killed process; `power`: a power cut too (SQLite).
 Durability = Literal["process", "power"]
@@ -57,16 +57,16 @@ class SQLiteDialect:
             "INSERT INTO events (run_id, seq, at, kind, attempt, call, epoch, batch, logs) "
             # The id in the text saves making longer rows.
             f"VALUES ({int(run_id)}, ?, ?, ?, ?, ?, ?, ?, ?)",
-            # What is a tuple, and of no subclass, is bound a third faster by the driver.
-            list(map(tuple, records)),
+            rows_of(records),
         )
 
     def _connected(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:
         dbapi.isolation_level = None  # transactions begin where `_begin_sqlite` says
         cursor = dbapi.cursor()
+        # Of a new file: twice SQLite's own saves 6 % of an insert.
+        cursor.execute("PRAGMA page_size = 8192")
         cursor.execute(f"PRAGMA synchronous = {self._synchronous}")
-        # Foreign keys are not enforced, as is SQLite's default: it would take 8 % of an append,
-        # which writes the run's row in the same transaction.
+        cursor.execute("PRAGMA foreign_keys = ON")
         (_, _, path), *_ = cursor.execute("PRAGMA database_list").fetchall()
         cursor.close()
         entry.info["file"] = (path, _identity(path))

@@ -145,7 +145,7 @@ def _make_file(store: SqlStore, path: Path) -> None:
     with store.reading() as connection:
         if inspect(connection).get_table_names():
             return
-    _use_wal(store)
+    _set_journal_mode(store, "WAL")
 
 
 def _avoid_wal(store: SqlStore, file_system: str) -> None:
@@ -170,10 +170,6 @@ def _make_tables(store: SqlStore) -> None:
     with store.writing() as connection:  # others that make them at the same time wait here
         if not inspect(connection).get_table_names():
             migrate.upgrade(connection)
-
-
-def _use_wal(store: SqlStore) -> None:
-    _set_journal_mode(store, "WAL")
 
 
 def _set_journal_mode(store: SqlStore, mode: str) -> None:

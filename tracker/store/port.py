@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracker.errors import InvalidEvents
-from tracker.event import KINDS, Record
+from tracker.event import KINDS, Record, rows_of
 from tracker.projections import RunState
 
 #: The `prev_hash` of a run's first append.
@@ -106,13 +106,14 @@ def check_records(records: Sequence[Record], expected_seq: int) -> None:
     Raises:
         InvalidEvents: With the first record that does not fit.
     """
-    for seq, record in enumerate(records, expected_seq + 1):
-        if record[0] != seq:
+    rows = rows_of(records)
+    for seq, row in enumerate(rows, expected_seq + 1):
+        if row[0] != seq:
             raise InvalidEvents(
-                f"Expected the event with seq {seq}, received seq {record.seq}: a stream has "
+                f"Expected the event with seq {seq}, received seq {row[0]}: a stream has "
                 "no gaps and no repeats."
             )
-    unknown = {record[2] for record in records}.difference(KINDS)
-    for record in records if unknown else ():
-        if record.kind in unknown:
-            raise InvalidEvents(f"Event {record.seq} has the unknown kind {record.kind!r}.")
+    unknown = {row[2] for row in rows}.difference(KINDS)
+    for row in rows if unknown else ():
+        if row[2] in unknown:
+            raise InvalidEvents(f"Event {row[0]} has the unknown kind {row[2]!r}.")

@@ -106,11 +106,12 @@ runs = Table(
     Index(None, "began_at"),
 )
 
-#: One row an event: the truth.
+#: One row an event: the truth. Without a foreign key, which would take nearly half of the time
+#: of an insert into PostgreSQL: an append writes the run's row in the same transaction.
 events = Table(
     "events",
     metadata,
-    _run_id(),
+    Column("run_id", Integer, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
