@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, MethodType, TracebackType
 from typing import Any, Literal, Self
 
@@ -119,6 +119,7 @@ class TrackerCallback(keras.callbacks.Callback):
         """A copy has the arguments, and is a run of its own."""
         dropped = {
             "_writer",
+            "_record",
             "_sampler",
             "_finalizer",
             "_beginning",
@@ -174,32 +175,52 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("train_batch_begin", batch, logs)
+        try:
+            self._record("train_batch_begin", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("train_batch_end", batch, logs)
+        try:
+            self._record("train_batch_end", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("test_batch_begin", batch, logs)
+        try:
+            self._record("test_batch_begin", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("test_batch_end", batch, logs)
+        try:
+            self._record("test_batch_end", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("predict_batch_begin", batch, logs)
+        try:
+            self._record("predict_batch_begin", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         """Record the hook."""
-        self._batch("predict_batch_end", batch, logs)
+        try:
+            self._record("predict_batch_end", batch, logs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
+            self._fail(error)
 
     def _forget_run(self) -> None:
         self._writer: RunWriter | None = None
         self._finalizer: Any = None
         self._sampler: BatchSampler | None = None
+        #: Takes a batch hook: kind, batch, logs.
+        self._record: Callable[[str, int, Any], None] = _record_nothing
         #: Two threads may come with the first call at the same time.
         self._beginning = threading.Lock()
         self._warned_bare = False
@@ -251,6 +272,7 @@ class TrackerCallback(keras.callbacks.Callback):
         self._finalizer = weakref.finalize(self, RunWriter.end, self._writer)
         if isinstance(self._batches, int):
             self._sampler = BatchSampler(self._batches, self._writer.recorder.batch)
+        self._record = self._sampler.batch if self._sampler else self._writer.recorder.batch
 
     def _begin_call(self, writer: RunWriter, phase: str) -> None:
         frame = _keras_frame()
@@ -287,21 +309,10 @@ class TrackerCallback(keras.callbacks.Callback):
         except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
             self._fail(error)
 
-    def _batch(self, kind: str, batch: int, logs: Any) -> None:
-        writer = self._writer
-        if self._silent or writer is None or writer.ended:
-            return
-        try:
-            if self._sampler:
-                self._sampler.batch(kind, batch, logs)
-            else:
-                writer.recorder.batch(kind, batch, logs)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop training
-            self._fail(error)
-
     def _fail(self, error: Exception) -> None:
         """Report a fault of ours, once, and record no more."""
         self._silent = True
+        self._record = _record_nothing
         what = error if isinstance(error, TrackerError) else f"a fault of the tracker: {error!r}"
         _log.warning(
             "Recording stops, training goes on: %s",
@@ -321,6 +332,10 @@ class TrackerCallback(keras.callbacks.Callback):
 #: A run is its callback: `with tracker.run(name="first") as run: model.fit(…, callbacks=[run])`.
 #: The exception that leaves the `with` is how the run ended.
 run = TrackerCallback
+
+
+def _record_nothing(kind: str, batch: int, logs: Any) -> None:
+    """Before a run, and after a fault of ours."""
 
 
 def _check_batches(batches: Any) -> Literal["all"] | int | None:

@@ -23,7 +23,6 @@ that could be mistaken for one of these are wrapped themselves, so decoding is e
 from __future__ import annotations
 
 import base64
-import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -90,7 +89,8 @@ def encode(logs: Any, outputs: Outputs = "summary") -> str:
             total += value
         else:
             # Where the sum is finite, so is each of them.
-            if total - total == 0.0 and _has_plain_keys(logs):
+            keys = tuple(logs)
+            if total - total == 0.0 and (_plain_keys.get(keys) or _has_plain_keys(keys)):
                 try:
                     return _dumps(logs).decode()
                 except TypeError:  # a key of a subclass of str
@@ -103,16 +103,11 @@ def encode(logs: Any, outputs: Outputs = "summary") -> str:
         return orjson.dumps({"value": fallback}).decode()
 
 
-def _has_plain_keys(logs: dict[Any, Any]) -> bool:
+def _has_plain_keys(keys: tuple[Any, ...]) -> bool:
     """Whether no key needs a wrapper; remembered, since logs have the same keys again and again."""
-    keys = tuple(logs)
-    try:
-        return _plain_keys[keys]
-    except (KeyError, TypeError):
-        plain = all(map(_is_plain_key, keys))
-    if len(_plain_keys) < _MOST_PLAIN_KEYS:
-        with contextlib.suppress(TypeError):
-            _plain_keys[keys] = plain
+    plain = all(map(_is_plain_key, keys))
+    if plain and len(_plain_keys) < _MOST_PLAIN_KEYS:
+        _plain_keys[keys] = True
     return plain
 
 

@@ -84,12 +84,19 @@ class Recorder:
         self._ident = 0
         self._current: _Call | None = None
         self._seen: frozenset[str] = frozenset()
+        self._closed = False
         self._troubled = False
 
     @property
     def seq(self) -> int:
         """The last seq that was given to an event."""
         return self.journal.last_seq
+
+    def close(self) -> None:
+        """Record no more batches: the journal is about to be closed."""
+        with self.lock:
+            self._closed = True
+            self._ident = 0
 
     def fact(self, kind: str, data: Mapping[str, Any]) -> None:
         """Record a fact of the run's life."""
@@ -237,6 +244,8 @@ class Recorder:
             if get_ident() == self._ident and kind in self._seen:
                 call = self._current
             else:
+                if self._closed:
+                    return
                 call = self._switch(kind)
             if type(batch) is not int:
                 batch = _index(batch)  # type: ignore[assignment]

@@ -157,6 +157,7 @@ class RunWriter:
                 self.recorder.fact("run_ended", endings.ending(self._error, lives_on=False))
             elif not self._died:
                 self.recorder.fact("run_ended", {"status": "finished"})
+            self.recorder.close()
         try:
             self._journal.close()
         except OSError as lost:
@@ -171,6 +172,9 @@ class RunWriter:
     def abandon(self) -> None:
         """Let go of everything without a word: in a forked child the run is the parent's."""
         self.ended = True
+        # The lock may be another thread's, which does not exist here.
+        self.recorder.lock = threading.RLock()
+        self.recorder.close()
         self._journal.abandon()
 
 
