@@ -3,16 +3,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 DEMO_HOME ?= $(CURDIR)/build/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint types imports pytest bench clean
+.PHONY: help demo test lint types imports pytest faults bench bench-peers clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # pip comes last: a venv that failed half-way is made again.
 $(BIN)/pip:
@@ -55,8 +56,21 @@ imports: $(VENV)/test.stamp  ## Check that dependencies point one way
 pytest: $(VENV)/test.stamp  ## Run the tests
 	$(BIN)/python -m pytest
 
+faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
+	$(BIN)/python -m pytest -m faults $(if $(LONG),--long)
+
 bench: $(VENV)/test.stamp  ## Measure, each figure beside its floor
 	$(BIN)/python -m benchmarks
 
+$(PEERS)/peers.stamp:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --editable .
+	@for peer in trackio wandb mlflow tensorboardX aim dvclive; do \
+	  $(PEERS)/bin/pip install --quiet $$peer || echo "$$peer cannot be installed here" >&2; done
+	@touch $@
+
+bench-peers: $(PEERS)/peers.stamp  ## Measure other trackers on the same stream, in their own venv
+	$(PEERS)/bin/python -m benchmarks.peers
+
 clean:  ## Remove what was built here
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info

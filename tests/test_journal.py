@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,22 @@ def test_foreign_entries_are_listed_and_left(writer: JournalWriter) -> None:
     assert problems["0190"] == ""
     listing.sweep([parent], now=time.time() + 10**9)
     assert len(list(parent.iterdir())) == 5
+
+
+def test_newer_records_copies_and_twins_are_left(tmp_path: Path) -> None:
+    """A journal of a later vocabulary, a copied one, and one of the same run elsewhere."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for parent, uuid, version in ((first, "0190", 1), (first, "0191", 99), (second, "0190", 1)):
+        one = JournalWriter([parent], replace(meta(uuid), version=version))
+        write(one, RECORDS)
+        one.close()
+    shutil.copytree(first / "0190", first / "0190 (copy)")
+    infos = {str(info.folder.relative_to(tmp_path)): info for info in journals([first, second])}
+    assert infos["first/0190"].waiting
+    assert "vocabulary 99" in (infos["first/0191"].problem or "")
+    assert "a copy of the journal 0190" in (infos["first/0190 (copy)"].problem or "")
+    assert "the same run as" in (infos["second/0190"].problem or "")
+    assert [name for name, info in infos.items() if info.waiting] == ["first/0190"]
 
 
 def test_only_settled_journals_are_swept(
