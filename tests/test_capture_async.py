@@ -1,4 +1,4 @@
-"""Order and threads on the JAX backend, which dispatches callbacks asynchronously."""
+"""Order and threads on the backends that dispatch callbacks asynchronously: JAX and torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import keras, numpy as np
 import tracker
 from tracker import TrackerCallback
 
-assert keras.backend.backend() == "jax"
+assert keras.backend.backend() == sys.argv[2]
 x, y = np.zeros((64, 4), "float32"), np.zeros((64, 1), "float32")
 answers = {}
 for name in ("list", "bare", "none"):
@@ -53,16 +54,22 @@ print(json.dumps(answers))
 """
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What three ways of passing the callback came to."""
-    home = tmp_path_factory.mktemp("jax")
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What three ways of passing the callback came to, on each backend."""
+    backend = request.param
+    # JAX is installed for the tests; torch, in gigabytes on many machines, is not.
+    if backend == "torch" and find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    home = tmp_path_factory.mktemp(backend)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(ROOT)],
+        [sys.executable, "-c", PROGRAM, str(ROOT), backend],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "KERAS_BACKEND": "jax", "TRACKER_HOME": str(home)},
+        env={**os.environ, "KERAS_BACKEND": backend, "TRACKER_HOME": str(home)},
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
