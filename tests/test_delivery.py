@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import tracker
+from tests.faults.stores import wait_until
 from tests.postgres import PostgresServer
 from tests.test_capture import fit, model
 from tracker import TrackerCallback
@@ -67,9 +68,9 @@ def test_the_next_run_delivers_what_the_last_one_left(tmp_path: Path) -> None:
     second = TrackerCallback(store=store, name="second")
     fit([second])
     second.close()
+    wait_until(lambda: all(info.settled for info in journals(journal_folders())))
     assert {run.name for run in latest_runs(store=store)} == {"first", "second"}
     assert {run.state.status for run in latest_runs(store=store)} == {"finished"}
-    assert all(info.settled for info in journals(journal_folders()))
 
 
 def test_tables_that_are_not_there_yet(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:

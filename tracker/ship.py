@@ -63,6 +63,9 @@ HEARTBEAT_SECONDS = 15.0
 #: waits for the next run, or the next command.
 _LINGER = 30.0
 
+#: Journals of earlier runs are looked through once in so many seconds at the most.
+_RECOVERY_SECONDS = 60.0
+
 #: Of the trainer's priority: training comes first.
 _NICENESS = 5
 
@@ -253,7 +256,9 @@ class ShipServer:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._shipping: dict[str, RunShipping] = {}
-        self._recovering: list[threading.Thread] = []
+        #: What was last recovered, and when, by the monotonic clock.
+        self._recovered: dict[tuple[str, ...], float] = {}
+        self._recovering: set[threading.Thread] = set()
 
     def take(self, order: dict[str, Any]) -> None:
         """Take one order (see the module)."""
@@ -266,9 +271,7 @@ class ShipServer:
             case "end":
                 self._shipping.pop(order["uuid"]).end()
             case "recover":
-                thread = threading.Thread(target=self._recover, args=(order,), daemon=True)
-                self._recovering.append(thread)
-                thread.start()
+                self._begin_recovery(order)
 
     def close(self) -> None:
         """The trainer has ended: conclude its runs, as far as the stores allow it by and by."""
@@ -280,6 +283,16 @@ class ShipServer:
         for thread in threads:
             if isinstance(thread, RunShipping) or thread in self._recovering:
                 thread.join(max(0.0, deadline - time.monotonic()) + 1)
+
+    def _begin_recovery(self, order: dict[str, Any]) -> None:
+        # A search for parameters begins a run every few seconds.
+        key, now = (order["store"], *order["folders"]), time.monotonic()
+        if now - self._recovered.get(key, -_RECOVERY_SECONDS) < _RECOVERY_SECONDS:
+            return
+        self._recovered[key] = now
+        thread = threading.Thread(target=self._recover, args=(order,), daemon=True)
+        self._recovering = {one for one in self._recovering if one.is_alive()} | {thread}
+        thread.start()
 
     def _recover(self, order: dict[str, Any]) -> None:
         folders = [Path(folder) for folder in order["folders"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import subprocess
@@ -157,7 +158,7 @@ class _ShipProcess:
         self._starts.append(time.monotonic())
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
+                [_python(), "-P", "-c", _PROGRAM, *map(os.path.abspath, sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -221,6 +222,13 @@ class _ShipProcess:
             _RESTARTS,
             words[-1] if words else f"code {process.returncode}",
         )
+
+
+def _python() -> str:
+    if not sys.executable or getattr(sys, "frozen", False):
+        # What would be started is the user's program again, not Python.
+        raise OSError(errno.ENOEXEC, "this program has no Python of its own to start")
+    return sys.executable
 
 
 _process: _ShipProcess | None = None
