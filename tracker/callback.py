@@ -269,7 +269,7 @@ class TrackerCallback(keras.callbacks.Callback):
                 "environment": environment(),
             },
         )
-        self._finalizer = weakref.finalize(self, RunWriter.end, self._writer)
+        self._finalizer = weakref.finalize(self, RunWriter.let_go, self._writer)
         if isinstance(self._batches, int):
             self._sampler = BatchSampler(self._batches, self._writer.recorder.batch)
         self._record = self._sampler.batch if self._sampler else self._writer.recorder.batch

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tracker.errors import (
     ConcurrencyConflict,
     JournalCorrupt,
+    JournalFailure,
     JournalLocked,
     TrackerError,
     WriterFenced,
@@ -60,13 +62,15 @@ class Delivery:
         """
         try:
             try:
-                return self._step()
+                with _translated(self.folder):
+                    return self._step()
             except WriterFenced:
                 fence(self.folder)
                 raise
             except ConcurrencyConflict:
-                self.locate()
-                return self._step()
+                with _translated(self.folder):
+                    self.locate()
+                    return self._step()
         except BaseException:
             self.confirmed = None
             raise
@@ -113,9 +117,11 @@ def conclude(
     identity: RunIdentity,
     store: EventStore,
     progress: Callable[[int], None] | None = None,
+    *,
+    shipping: bool = False,
 ) -> int:
-    """As `deliver`, of a journal whose folder and run are known."""
-    with claimed(folder):
+    """As `deliver`, of a journal whose folder and run are known; `shipping` as for `claimed`."""
+    with _translated(folder), claimed(folder, shipping=shipping):
         delivery = Delivery(folder, identity, store)
         try:
             delivered = 0
@@ -158,6 +164,20 @@ def deliver_all(
         except TrackerError as error:
             outcomes[info.meta.name] = error
     return outcomes
+
+
+@contextlib.contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """Raise ours in place of the system's errors."""
+    try:
+        yield
+    except TrackerError:
+        raise
+    except OSError as error:
+        raise JournalFailure(
+            f"The journal {folder} cannot be read or written: {error.strerror or error}. See to "
+            "the disk and the rights there, then: tracker journal ship"
+        ) from error
 
 
 def _crash(state: RunState) -> Record:

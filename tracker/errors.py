@@ -110,6 +110,10 @@ class JournalCorrupt(TrackerError):
     """A journal holds bytes that are not the records that were written."""
 
 
+class JournalFailure(TrackerError, OSError):
+    """The system refused to read or write a journal."""
+
+
 class JournalLocked(TrackerError):
     """The journal belongs to a process that is alive."""
 

@@ -44,6 +44,9 @@ def close_run(run: str | int, *, force: bool = False, store: Store = None) -> Ru
         writer = secrets.token_hex(8)
         claimed = opened.claim(found.uuid, writer) or found
         state = claimed.state
+        if state.status != "running":  # it ended in this moment, and is as it was
+            opened.claim(found.uuid, found.writer)
+            raise InvalidArgument(f"Run {found.name!r} has ended already: it is {state.status}.")
         fact = {
             "reason": "closed by hand: its writer was lost",
             "last_at": state.last_at,

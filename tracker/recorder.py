@@ -140,6 +140,12 @@ class Recorder:
             self._died = dead[0].number
             return dead[0].place or ()
 
+    def open_here(self) -> Place | None:
+        """The place of this thread's outermost call; () where that is not known, None for none."""
+        thread = self._threads.get(get_ident())
+        calls = list(thread.calls) if thread else []
+        return (calls[0].place or ()) if calls else None
+
     def is_open(self, call: tuple[int, int]) -> bool:
         """Whether a call (attempt, number) has begun and not ended, as far as hooks tell."""
         # Without the lock, which a finalizer must not wait for.

@@ -5,7 +5,7 @@ trainer forks, and lives long enough to deliver what a killed trainer left.
 
 Orders come as lines of JSON on standard input, answers go to standard output:
 
-``{"do": "ship", "folder", "uuid", "name", "writer", "store", "durability"}``
+``{"do": "ship", "folder", "uuid", "name", "writer", "store", "durability", "trainer"}``
     Ship this run's journal while its writer lives, then conclude it.
 ``{"do": "flush", "uuid", "seq"}``
     Answer `{"uuid", "stored", "done"}` when the store has the events up to `seq`, or when a
@@ -45,7 +45,7 @@ from tracker.errors import (
     TrackerError,
     WriterFenced,
 )
-from tracker.journal import is_alive, journals, sweep
+from tracker.journal import SHIPPER, WRITER, held, is_held, journals, sweep
 from tracker.masking import without_passwords
 from tracker.store.opening import open_store
 from tracker.store.port import EventStore, RunIdentity
@@ -83,7 +83,11 @@ class RunShipping(threading.Thread):
         self._folder = Path(order["folder"])
         self._identity = RunIdentity(uuid=order["uuid"], name=order["name"], writer=order["writer"])
         self._url, self._durability = order["store"], order["durability"]
+        self._trainer: int = order["trainer"]
         self._say = say
+        #: Holds the shipper's lock, until the writer is done.
+        self._guard = contextlib.ExitStack()
+        self._guarded = False
         self._store: EventStore | None = None
         self._delivery: Delivery | None = None
         self._confirmed = 0
@@ -117,7 +121,12 @@ class RunShipping(threading.Thread):
 
     def run(self) -> None:
         """Ship until everything is in the store."""
-        done = self._ship()
+        with self._guard:
+            # Without it, should the folder be gone, the writer's own lock must do.
+            with contextlib.suppress(TrackerError, OSError):
+                self._guard.enter_context(held(self._folder, SHIPPER))
+                self._guarded = True
+            done = self._ship()
         self._disconnect()
         with self._lock:
             self._outcome = done
@@ -135,7 +144,7 @@ class RunShipping(threading.Thread):
         pause = _PAUSE
         while True:
             # Asked before the step: what was written by then is shipped by it.
-            over = self._ended or not is_alive(self._folder)
+            over = self._ended or (self._is_orphan() and not is_held(self._folder, WRITER))
             with self._lock:
                 flushes, self._flushes = self._flushes, []
             try:
@@ -146,7 +155,12 @@ class RunShipping(threading.Thread):
                     return False
                 self._answer(done=False)
             except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
-                self._failed(TrackerError(f"The shipper failed: {error!r}."), pause)
+                self._disconnect()
+                self._warn(
+                    f"The shipper failed: {error!r}. Training goes on; the events of run "
+                    f"{self._identity.name!r} are kept in {self._folder}. Deliver them when it "
+                    "has ended: tracker journal ship"
+                )
                 return False
             else:
                 self._succeeded()
@@ -180,9 +194,12 @@ class RunShipping(threading.Thread):
         return shipped
 
     def _conclude(self) -> int:
+        if self._ended:  # there is nobody left to stand in for: whoever comes first delivers it
+            self._guard.close()
+            self._guarded = False
         store, delivery = self._connected()
         delivery.close()
-        count = conclude(self._folder, self._identity, store)
+        count = conclude(self._folder, self._identity, store, shipping=self._guarded)
         self._tell_name(store)
         return count
 
@@ -205,6 +222,8 @@ class RunShipping(threading.Thread):
     def _failed(self, error: TrackerError, pause: float) -> float:
         """Report an error once; returns the pause before the next try."""
         self._disconnect()
+        if isinstance(error, JournalLocked):  # somebody else is delivering it
+            return _PAUSE_IDLE
         if self._reported is not type(error):
             self._reported = type(error)
             later = (
@@ -217,10 +236,14 @@ class RunShipping(threading.Thread):
                 f"{error} Training goes on; the events of run {self._identity.name!r} are kept "
                 f"in {self._folder}{later}"
             )
-        if isinstance(error, SchemaMismatch | JournalLocked):
+        if isinstance(error, SchemaMismatch):
             return _RETRY_MOST
         # Trainers that lost the same database must not all come back at the same moment.
         return min(max(pause * 2, _RETRY), _RETRY_MOST) * (0.75 + secrets.randbelow(50) / 100)
+
+    def _is_orphan(self) -> bool:
+        """Whether the trainer has ended, of which its lock alone is no proof."""
+        return self.deadline is not None or self._trainer not in (os.getppid(), os.getpid())
 
     def _is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
@@ -267,11 +290,20 @@ class ShipServer:
                 self._shipping[order["uuid"]] = RunShipping(order, self._say)
                 self._shipping[order["uuid"]].start()
             case "flush":
-                self._shipping[order["uuid"]].flush(order["seq"])
+                if shipping := self._shipping.get(order["uuid"]):
+                    shipping.flush(order["seq"])
+                else:
+                    self._refuse(order["uuid"])
             case "end":
-                self._shipping.pop(order["uuid"]).end()
+                if shipping := self._shipping.pop(order["uuid"], None):
+                    shipping.end()
+                else:
+                    self._refuse(order["uuid"])
             case "recover":
                 self._begin_recovery(order)
+
+    def _refuse(self, uuid: str) -> None:
+        self._say({"uuid": uuid, "stored": 0, "done": False})
 
     def close(self) -> None:
         """The trainer has ended: conclude its runs, as far as the stores allow it by and by."""

@@ -53,6 +53,7 @@ class Shipper:
                 "writer": identity.writer,
                 "store": store,
                 "durability": durability,
+                "trainer": os.getpid(),
             }
         )
 
@@ -105,10 +106,13 @@ class _ShipProcess:
     def begin(self, order: dict[str, Any]) -> None:
         """Ship a run."""
         with self._changed:
+            self._runs[order["uuid"]] = order
             if self._process is None:
                 self._start()
-            self._runs[order["uuid"]] = order
-            self.send(order)
+                for each in self._runs.values():
+                    self.send(each)
+            else:
+                self.send(order)
 
     def forget(self, uuid: str) -> None:
         """A run has ended."""
@@ -136,8 +140,11 @@ class _ShipProcess:
         with self._changed:
             if self._process is None or self._process.stdin is None:
                 return
+            line = orjson.dumps(order) + b"\n"
             try:
-                self._process.stdin.write(orjson.dumps(order) + b"\n")
+                # None, or a part, where the pipe is full: it has not listened for a long time.
+                if self._process.stdin.write(line) != len(line):
+                    self._process.kill()  # and its listener starts another one
             except OSError as error:
                 _log.debug("The shipping process does not listen: %s", error)
 
@@ -175,6 +182,8 @@ class _ShipProcess:
                 error.strerror or error,
             )
             return
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         threading.Thread(
             target=self._listen, args=(self._process,), name="tracker-shipper", daemon=True
         ).start()

@@ -89,6 +89,8 @@ class RunWriter:
         self.ended = False
         #: Whether its last call died, and nothing came after.
         self._died = False
+        #: Calls whose callback list is gone, and that have not ended.
+        self._lost: set[tuple[int, int]] = set()
         self._error: dict[str, Any] | None = None
         self._shipper = shipper.Shipper(writer.folder, identity, store, durability)
         shipper.recover(folders, store, durability)
@@ -100,8 +102,9 @@ class RunWriter:
         return self._shipper.flush(self.recorder.seq, timeout)
 
     def note_error(self, error: BaseException) -> None:
-        """Remember what the run may be about to die of."""
-        self._error = endings.describe(error)
+        """Remember what this thread's calls, if it has any, are about to die of."""
+        if self.recorder.open_here() is not None:
+            self._error = endings.describe(error)
 
     def watch_call(self, call: tuple[int, int], of: object) -> None:
         """Notice when a call's callback list is gone, though the call has not ended: it died.
@@ -116,6 +119,7 @@ class RunWriter:
     def _list_gone(self, call: tuple[int, int]) -> None:
         if self.ended or not self.recorder.is_open(call):
             return
+        self._lost.add(call)
         # Objects may be finalized anywhere, also in the middle of a hook: not by this thread.
         thread = threading.Thread(target=self._call_lost, args=(call,), daemon=True)
         with contextlib.suppress(RuntimeError):  # at the end of Python, where `end` tells it
@@ -125,14 +129,15 @@ class RunWriter:
         # Who is about to end, or to fit again, knows more of the exception.
         time.sleep(_GRACE_SECONDS)
         with self.recorder.lock:
-            if not self.ended and self.recorder.lose(call):
+            if not self.ended and self.recorder.lose(call) and self.recorder.is_idle():
                 self.died(None)
+            self._lost.discard(call)
 
     def died(self, error: BaseException | None) -> None:
         """An outermost call died of `error`, if that is known, and the program goes on."""
-        data = endings.ending(endings.describe(error) if error else None, lives_on=True)
-        self.recorder.fact("run_ended", data)
-        self._died = True
+        known = endings.describe(error) if error else self._error
+        self.recorder.fact("run_ended", endings.ending(known, lives_on=True))
+        self._died, self._error = True, None
 
     def go_on(self) -> None:
         """A call is about to begin: after one that died, that is the next attempt."""
@@ -140,21 +145,28 @@ class RunWriter:
             self._died = False
             self.recorder.resume({"reason": "the same callback was used again after its call died"})
 
-    def end(self, error: BaseException | None = None) -> None:
+    def let_go(self) -> None:
+        """The callback is gone, or Python is at its end: as `end`, which nobody asked for."""
+        self.end(asked=False)
+
+    def end(self, error: BaseException | None = None, *, asked: bool = True) -> None:
         """Record how the run ended, deliver what is left, and close. Once only.
 
         Args:
             error: What ended it, if known; None: what was noted, if calls are still open.
+            asked: Whether the program asked for it, and so goes on.
         """
         if self.ended:
             return
         self.ended = True
         _living.discard(self)
+        error = error or endings.cause_of(self.recorder.open_here())
         if error is not None:
-            self.note_error(error)
+            self._error = endings.describe(error)
         with self.recorder.lock:
             if error is not None or not self.recorder.is_idle():
-                self.recorder.fact("run_ended", endings.ending(self._error, lives_on=False))
+                caught = asked and any(map(self.recorder.is_open, list(self._lost)))
+                self.recorder.fact("run_ended", endings.ending(self._error, lives_on=caught))
             elif not self._died:
                 self.recorder.fact("run_ended", {"status": "finished"})
             self.recorder.close()

@@ -151,6 +151,22 @@ wait("finished", 2)
     ledger.add("caught, and fitted again", stream_of("victim", default_store()), len(seen))
 
 
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        ("try: fit()\nexcept ValueError: pass\ncallback.close()", None),
+        ("try: fit()\nexcept ValueError: callback.close()", "ValueError"),
+    ],
+)
+def test_a_run_that_is_closed_after_its_exception_was_caught(
+    program: str, error: str | None, tmp_path: Path
+) -> None:
+    """It has failed, of what is known of it."""
+    _, done = train(tmp_path, "raise ValueError('bad batch')", program)
+    assert done.returncode == 0, done.stderr
+    assert settled_run("victim", default_store(), status="failed").state.error_type == error
+
+
 NOTEBOOK = (
     LIVES_ON
     + """
@@ -190,7 +206,7 @@ import threading
 thread = threading.Thread(target=fit)
 thread.start()
 thread.join()
-wait("failed", 1)
+assert wait("failed", 1).error_type == "ValueError"
 """
     )
     _, done = train(tmp_path, "raise ValueError('in a thread')", program)

@@ -5,7 +5,7 @@ A journal is a folder named by the run's UUID:
 ``meta.json``
     What the run is and which store it goes to (no password).
 ``writer.lock``
-    Locked by the living writer; the lock dies with its process.
+    Locked by the living writer; the lock dies with its process. `ship.lock` is its shipper's.
 ``00000000000000000001.jsonl`` …
     Segments, named by the seq of their first record. A line is a record as JSON array
     (`event.canonical`), `#` and a CRC-32 in 8 hexadecimal digits: that of all records of the
@@ -23,12 +23,14 @@ process was killed: its hook never returned, so nothing is lost by passing over 
 
 from tracker.journal.layout import FORMAT, JournalMeta, confirm, extend, fence, settle
 from tracker.journal.listing import JournalInfo, journals, sweep
-from tracker.journal.lock import claimed, is_alive
+from tracker.journal.lock import SHIPPER, WRITER, claimed, held, is_alive, is_held
 from tracker.journal.reader import JournalReader
 from tracker.journal.writer import JournalWriter
 
 __all__ = [
     "FORMAT",
+    "SHIPPER",
+    "WRITER",
     "JournalInfo",
     "JournalMeta",
     "JournalReader",
@@ -37,7 +39,9 @@ __all__ = [
     "confirm",
     "extend",
     "fence",
+    "held",
     "is_alive",
+    "is_held",
     "journals",
     "settle",
     "sweep",

@@ -78,10 +78,13 @@ def segment_file(folder: Path, first: int) -> Path:
 def extend(folder: Path, seq: int, body: bytes) -> None:
     """Append a record to a dead writer's journal, whose lock the caller holds.
 
-    It goes to a segment of its own, so a torn last line stays what it was.
+    It goes to a segment of its own, so a torn last line stays what it was; and there whole, or
+    not at all.
     """
-    with segment_file(folder, seq).open("xb", buffering=0) as file:
-        file.write(line_of(body, crc32(body)))
+    segment = segment_file(folder, seq)
+    part = segment.with_suffix(".part")
+    part.write_bytes(line_of(body, crc32(body)))
+    part.rename(segment)
 
 
 def confirm(folder: Path, seq: int) -> None:
