@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import (
     ConcurrencyConflict,
@@ -21,6 +22,8 @@ from tracker.journal import JournalInfo, JournalReader, claimed, confirm, extend
 from tracker.logs import encode
 from tracker.projections import RunState
 from tracker.store.port import EventStore, RunIdentity
+
+_KILLED = "the process ended inside a call, without a word: killed, or out of memory"
 
 #: Bytes of journal that make one append.
 _BATCH_BYTES = 2**19
@@ -131,7 +134,7 @@ def conclude(
                     progress(delivery.confirmed)
             run = store.find(identity.uuid)
             if run and run.state.open_calls:
-                crash = _crash(run.state)
+                crash = crashed(run.state, _KILLED)
                 extend(folder, crash.seq, canonical(crash))
                 delivered += delivery.step()
             settle(folder)
@@ -180,11 +183,14 @@ def _translated(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _crash(state: RunState) -> Record:
-    data = {
-        "reason": "the process ended inside a call, without a word: killed, or out of memory",
-        "last_at": state.last_at,
-    }
+def crashed(state: RunState, reason: str, **more: Any) -> Record:
+    """The fact that a run's writer ended without a word, to be appended next.
+
+    Args:
+        state: The run as it is.
+        reason: What is known of it.
+        more: What else the fact carries.
+    """
     return Record(
         seq=state.last_seq + 1,
         at=time.time_ns() // 1000,
@@ -193,5 +199,5 @@ def _crash(state: RunState) -> Record:
         call=None,
         epoch=None,
         batch=None,
-        logs=encode(data),
+        logs=encode({"reason": reason, "last_at": state.last_at, **more}),
     )

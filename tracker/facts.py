@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import getpass
 import secrets
-import time
 
 from tracker import machine
+from tracker.delivery import crashed
 from tracker.errors import InvalidArgument, RunAlive
-from tracker.event import Record
 from tracker.liveness import LOST, LOST_SECONDS, alive_here, silence
-from tracker.logs import encode
 from tracker.query import Store, opened_store, run_of
 from tracker.store.port import Run, RunIdentity
 
@@ -47,21 +45,7 @@ def close_run(run: str | int, *, force: bool = False, store: Store = None) -> Ru
         if state.status != "running":  # it ended in this moment, and is as it was
             opened.claim(found.uuid, found.writer)
             raise InvalidArgument(f"Run {found.name!r} has ended already: it is {state.status}.")
-        fact = {
-            "reason": "closed by hand: its writer was lost",
-            "last_at": state.last_at,
-            "by": person(),
-        }
-        record = Record(
-            seq=state.last_seq + 1,
-            at=time.time_ns() // 1000,
-            kind="run_crashed",
-            attempt=state.attempt,
-            call=None,
-            epoch=None,
-            batch=None,
-            logs=encode(fact),
-        )
+        record = crashed(state, "closed by hand: its writer was lost", by=person())
         identity = RunIdentity(uuid=found.uuid, name=found.given_name, writer=writer)
         opened.append(identity, [record], expected_seq=state.last_seq)
         return run_of(found.uuid, store=opened)
