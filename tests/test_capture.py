@@ -551,8 +551,8 @@ def test_a_fault_of_ours_does_not_stop_training(
     monkeypatch.setattr(Recorder, "batch", fail)
     history = fit([callback], epochs=3)
     assert len(history.history["loss"]) == 3
-    reports = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert [one.message.count("ZeroDivisionError") for one in reports] == [1]
+    reports = [one for one in caplog.records if "ZeroDivisionError" in one.message]
+    assert [one.levelno for one in reports] == [logging.WARNING]
     monkeypatch.undo()
 
 
