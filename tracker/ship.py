@@ -366,12 +366,15 @@ def serve(orders: int, answers: int) -> None:
         with lock, contextlib.suppress(OSError):
             os.write(answers, orjson.dumps(answer) + b"\n")
 
-    logging.getLogger("tracker").addHandler(_Forward(say))
+    forward = _Forward(say)
+    logging.getLogger("tracker").addHandler(forward)
     server = ShipServer(say)
     with open(orders, "rb", closefd=False) as lines:
         for line in lines:
             server.take(orjson.loads(line))
     server.close()
+    # The descriptor is the caller's, who may close it now.
+    logging.getLogger("tracker").removeHandler(forward)
 
 
 def main() -> None:
