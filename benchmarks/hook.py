@@ -62,6 +62,7 @@ def by_thread(folder: Path, identity: RunIdentity, store: str) -> Shipping:
         writer=identity.writer,
         store=store,
         durability="process",
+        trainer=os.getpid(),
     )
     return lambda seq: ask("flush", seq=seq), end
 
