@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 
+from tests.faults.ledger import Ledger
+from tests.faults.trainer import Task, check_content
 from tracker.delivery import deliver_all
 from tracker.errors import RunNotFound, StoreUnreachable, TrackerError
 from tracker.event import Record
@@ -63,3 +66,19 @@ def deliver_here(url: str) -> dict[str, int | TrackerError]:
         return deliver_all(journals(journal_folders()), store, without_passwords(url))
     finally:
         store.close()
+
+
+def finish(trainer: subprocess.Popen[str]) -> str:
+    """Wait for the trainer's end, which the fault must not bring about; what it printed."""
+    out, _ = trainer.communicate(timeout=180)
+    assert trainer.returncode == 0, out
+    return out
+
+
+def account(ledger: Ledger, fault: str, task: Task, url: str) -> None:
+    """Everything is stored, once, in order, and the run has finished."""
+    settled_run(task.name, url, status="finished", seconds=60)
+    wait_until(lambda: stream_of(task.name, url)[-1].kind == "run_ended", 60)
+    records = stream_of(task.name, url)
+    check_content(records)
+    ledger.add(fault, records, task.returned(), may_be_more=0)

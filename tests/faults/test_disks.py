@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.ledger import Ledger
-from tests.faults.stores import deliver_here, settled_run, stream_of
+from tests.faults.stores import account, deliver_here, finish, settled_run, stream_of
 from tests.faults.trainer import Task, check_content
 from tests.streams import fit_stream
 from tests.test_cli import journal
@@ -86,13 +86,9 @@ def test_a_full_disk_under_the_journal(small: Path, tmp_path: Path, ledger: Ledg
         action=_BALLAST.format(folder=str(small)),
     )
     trainer = task.start(*small_disk(), SMALL=str(small), TRACKER_HOME=str(small / "home"))
-    out, _ = trainer.communicate(timeout=120)
-    assert trainer.returncode == 0, out
+    out = finish(trainer)
     assert out.count("cannot be written: No space left on device") == 1
-    settled_run("run", url, status="finished")
-    records = stream_of("run", url)
-    check_content(records)
-    ledger.add("disk full under the journal", records, task.returned(), may_be_more=0)
+    account(ledger, "disk full under the journal", task, url)
 
 
 def test_a_full_disk_under_the_database(small: Path, tmp_path: Path, ledger: Ledger) -> None:
@@ -117,8 +113,7 @@ if batch == 1999:
         action=action,
     )
     trainer = task.start(*small_disk(), SMALL=str(small))
-    out, _ = trainer.communicate(timeout=120)
-    assert trainer.returncode == 0, out
+    out = finish(trainer)
     assert "is full" in out
     assert "The store answers again" in out
     found = f"sqlite:///{copy}/runs.db"
@@ -144,13 +139,9 @@ elif batch == 900:
         store=url, name="run", witness=str(tmp_path / "w"), batches=1000, at=-1, action=action
     )
     trainer = task.start()
-    out, _ = trainer.communicate(timeout=120)
-    assert trainer.returncode == 0, out
+    out = finish(trainer)
     assert out.count("cannot be written: File too large") == 1
-    settled_run("run", url, status="finished")
-    records = stream_of("run", url)
-    check_content(records)
-    ledger.add("a quota under the journal", records, task.returned(), may_be_more=0)
+    account(ledger, "a quota under the journal", task, url)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 

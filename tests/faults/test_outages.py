@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ import pytest
 
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Place, commit_proxy
-from tests.faults.stores import made, settled_run, stream_of, wait_until
-from tests.faults.trainer import Task, check_content
+from tests.faults.stores import account, finish, made, wait_until
+from tests.faults.trainer import Task
 from tests.postgres import PostgresServer, installations, running_server
 from tracker.errors import TrackerError
 from tracker.query import run_of
@@ -36,22 +35,6 @@ def paced(url: str, folder: Path, *, seconds: float, name: str = "run") -> Task:
         batches=int(seconds * 500),
         pace=0.002,
     )
-
-
-def finish(trainer: subprocess.Popen[str]) -> str:
-    """Wait for the trainer's end, which the fault must not bring about; what it printed."""
-    out, _ = trainer.communicate(timeout=180)
-    assert trainer.returncode == 0, out
-    return out
-
-
-def account(ledger: Ledger, fault: str, task: Task, url: str) -> None:
-    """Everything is stored, once, in order, and the run has finished."""
-    settled_run(task.name, url, status="finished", seconds=60)
-    wait_until(lambda: stream_of(task.name, url)[-1].kind == "run_ended", 60)
-    records = stream_of(task.name, url)
-    check_content(records)
-    ledger.add(fault, records, task.returned(), may_be_more=0)
 
 
 def stored(name: str, url: str) -> int:

@@ -11,8 +11,8 @@ import pytest
 
 import tracker
 from tests.faults.ledger import Ledger
-from tests.faults.stores import deliver_here, settled_run, stream_of
-from tests.faults.trainer import Task, check_content
+from tests.faults.stores import account, deliver_here, finish
+from tests.faults.trainer import Task
 from tests.streams import fit_stream, identity
 from tests.test_cli import journal
 from tests.test_cli import tracker as command
@@ -64,12 +64,8 @@ def test_faults_between_trainer_and_shipper(fault: str, tmp_path: Path, ledger: 
         action=ACTIONS[fault],
     )
     trainer = task.start()
-    out, _ = trainer.communicate(timeout=120)
-    assert trainer.returncode == 0, out
-    settled_run("run", url, status="finished")
-    records = stream_of("run", url)
-    check_content(records)
-    ledger.add(fault, records, task.returned(), may_be_more=0)
+    finish(trainer)
+    account(ledger, fault, task, url)
 
 
 def test_a_crash_that_cannot_be_noted(tmp_path: Path) -> None:
