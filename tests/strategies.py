@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from tests.streams import START
-from tracker.event import KINDS, VERSION, Record
+from tracker.event import BY_HAND, KINDS, VERSION, Record
 from tracker.logs import encode
 
 floats = st.floats() | st.sampled_from([0.0, -0.0, 5e-324, 1e308, 0.1 + 0.2])
@@ -47,13 +47,22 @@ arrays = st_numpy.arrays(
 )
 
 
+_KINDS_BY_HAND = [kind for kind in KINDS if kind not in ("run_began", "run_purged")]
+_KINDS = [kind for kind in _KINDS_BY_HAND if kind not in BY_HAND]
+
+
 @st.composite
-def streams(draw: st.DrawFn, most: int = 25) -> list[Record]:
-    """Gapless streams: `run_began`, then events in any order, sensible or not."""
+def streams(draw: st.DrawFn, most: int = 25, *, by_hand: bool = False) -> list[Record]:
+    """Gapless streams: `run_began`, then events in any order, sensible or not.
+
+    Several attempts, if there is `run_resumed`; facts by hand, if they are wanted.
+    """
     began = {"version": VERSION, "experiment": "x", "params": draw(plain_logs), "tags": {"a": "b"}}
     records = [Record(1, START, "run_began", 1, None, None, None, encode(began))]
+    attempt = 1
     for seq in range(2, draw(st.integers(1, most)) + 1):
-        kind = draw(st.sampled_from([kind for kind in KINDS if kind != "run_began"]))
+        kind = draw(st.sampled_from(_KINDS_BY_HAND if by_hand else _KINDS))
+        attempt += kind == "run_resumed"
         call = draw(st.none() | st.integers(1, 3))
         epoch = draw(st.none() | st.integers(0, 3))
         batch = draw(st.integers(0, 5)) if "batch" in kind else None
@@ -70,7 +79,7 @@ def streams(draw: st.DrawFn, most: int = 25) -> list[Record]:
         elif kind == "tags_changed":
             data = {"set": {draw(st.sampled_from("abc")): "v"}, "removed": ["a"]}
         at = START + draw(st.integers(-1000, 10**9))
-        records.append(Record(seq, at, kind, 1, call, epoch, batch, encode(data)))
+        records.append(Record(seq, at, kind, attempt, call, epoch, batch, encode(data)))
     return records
 
 

@@ -26,12 +26,28 @@ class UnknownColumn(TrackerError, ValueError):
     """A column that the frame does not have was asked for."""
 
 
+class InvalidFilter(TrackerError, ValueError):
+    """A `--where` that cannot be understood."""
+
+
 class RunNotFound(TrackerError, LookupError):
     """No run of the store matches."""
 
 
 class AmbiguousRun(TrackerError, LookupError):
     """More than one run of the store matches."""
+
+
+class RunExists(TrackerError, ValueError):
+    """There is such a run already, and there should not be."""
+
+
+class NameTaken(RunExists):
+    """Another run has the name."""
+
+
+class RunHidden(TrackerError):
+    """The run is archived, and what was asked needs one that is not."""
 
 
 class RunAlive(TrackerError):
@@ -98,8 +114,20 @@ class WriterFenced(ConcurrencyConflict):
     """Another writer has taken the run over."""
 
 
+class RunPurged(WriterFenced):
+    """The run was erased for good."""
+
+
+class IntegrityFailure(TrackerError):
+    """History is not what was appended."""
+
+
 class InvalidEvents(TrackerError, ValueError):
     """The events handed to the store are not a gapless piece of one stream."""
+
+
+class StoreLostEvents(TrackerError):
+    """The store has less of a run than it had before, and its journal cannot make up for it."""
 
 
 class EventsTooNew(TrackerError):

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple, overload
+from zlib import crc32
 
 import orjson
 
 from tracker.errors import UnknownKind
 
-#: The event vocabulary that this program writes; `run_began` carries it.
-VERSION = 1
+#: The event vocabulary that this program writes; each append carries its own, and so does
+#: `run_began`. What changed from one to the next is in `tracker.upcast`.
+VERSION = 2
 
 #: Keras's hooks, without their `on_`, in the order in which a call runs through them.
 HOOKS = (
@@ -42,9 +44,26 @@ FACTS = (
     "run_renamed",
     "tags_changed",
     "note_changed",
+    "experiment_changed",
     "run_archived",
     "run_restored",
     "events_pruned",
+    "run_purged",
+)
+
+#: Facts that people state of a run. They go to the store at once, behind what it has, and never
+#: through a journal: a run's writer numbers its own records and knows nothing of them.
+BY_HAND = frozenset(
+    {
+        "run_renamed",
+        "tags_changed",
+        "note_changed",
+        "experiment_changed",
+        "run_archived",
+        "run_restored",
+        "events_pruned",
+        "run_purged",
+    }
 )
 
 KINDS = HOOKS + FACTS
@@ -97,13 +116,15 @@ class Batch(Sequence[Record]):
     Args:
         rows: Tuples of the fields of `Record`.
         text: The JSON array of their canonical forms.
+        marks: See `marks_of`.
     """
 
-    __slots__ = ("rows", "text")
+    __slots__ = ("marks", "rows", "text")
 
-    def __init__(self, rows: list[tuple[Any, ...]], text: bytes) -> None:
+    def __init__(self, rows: list[tuple[Any, ...]], text: bytes, marks: bytes) -> None:
         self.rows = rows
         self.text = text
+        self.marks = marks
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,6 +175,28 @@ def text_of(records: Sequence[Record]) -> bytes:
     if isinstance(records, Batch):
         return records.text
     return orjson.dumps(rows_of(records))
+
+
+def marks_of(records: Sequence[Record]) -> bytes:
+    """What tells which of the records was changed, should their hash not be right any more.
+
+    Returns:
+        A CRC-32 of four bytes to begin with, and after each record the one that goes on from the
+        one before over its canonical form.
+    """
+    if isinstance(records, Batch):
+        return records.marks
+    marks = [0]
+    for row in rows_of(records):
+        marks.append(crc32(orjson.dumps(row), marks[-1]))
+    return b"".join(mark.to_bytes(4) for mark in marks)
+
+
+def renumbered(records: Sequence[Record], by: int) -> Sequence[Record]:
+    """The records, each with a seq that is `by` higher."""
+    if not by:
+        return records
+    return [Record(seq + by, *rest) for seq, *rest in rows_of(records)]
 
 
 def check_kinds(kinds: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
@@ -27,6 +27,8 @@ class StoreDialect(Protocol):
     """One engine."""
 
     name: str
+    #: Execution options of a connection that reads all of one moment.
+    snapshot: ClassVar[dict[str, Any]]
 
     def engine(self, url: URL) -> Engine:
         """A SQLAlchemy engine whose connections are set up."""
@@ -39,6 +41,8 @@ class SQLiteDialect:
     """SQLite: WAL, BEGIN IMMEDIATE for writers, `executemany` of tuples."""
 
     name = "sqlite"
+    # What any of its transactions does.
+    snapshot: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, durability: Durability = "process") -> None:
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
@@ -76,6 +80,7 @@ class PostgreSQLDialect:
     """PostgreSQL through psycopg 3; also engines that speak its protocol."""
 
     name = "postgresql"
+    snapshot: ClassVar[dict[str, Any]] = {"isolation_level": "REPEATABLE READ"}
 
     def engine(self, url: URL) -> Engine:
         """See `StoreDialect.engine`."""

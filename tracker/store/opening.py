@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import inspect, text
@@ -16,6 +17,7 @@ from tracker.masking import mask_url
 from tracker.store import migrate
 from tracker.store.dialects import Durability, StoreDialect, store_dialect
 from tracker.store.faults import translated
+from tracker.store.rebuilding import Progress, interrupted, rebuild
 from tracker.store.schema import EARLIER
 from tracker.store.sql import SqlStore
 
@@ -97,8 +99,16 @@ def check_url(url: str) -> None:
     SqlStore(*_parse(url, "process"))
 
 
-def upgrade_store(store: SqlStore, target: str = "head") -> tuple[str | None, str | None]:
+def upgrade_store(
+    store: SqlStore, progress: Callable[[Progress], None] | None = None
+) -> tuple[str | None, str | None]:
     """Bring a store's tables to this program's revision; returns it before and after.
+
+    Projections that a migration could not make are made from the events.
+
+    Args:
+        store: The store.
+        progress: See `tracker.store.rebuilding.rebuild`.
 
     Raises:
         SchemaTooNew: They are of one that this program does not know.
@@ -107,8 +117,11 @@ def upgrade_store(store: SqlStore, target: str = "head") -> tuple[str | None, st
         before = migrate.revision(connection)
         if before not in (None, *EARLIER):
             migrate.check(connection, store.url)
-        migrate.upgrade(connection, target)
-        return before, migrate.revision(connection)
+        migrate.upgrade(connection)
+        after = migrate.revision(connection)
+    if interrupted(store) is not None:
+        rebuild(store, progress=progress)
+    return before, after
 
 
 def _parse(url: str, durability: Durability) -> tuple[URL, StoreDialect]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
 
 from tracker.logs import from_plain, to_plain
 from tracker.projections import MetricState, RunState
@@ -30,16 +31,32 @@ _STATE_COLUMNS = (
     "host",
     "pid",
     "version",
+    "oldest_version",
+    "rank",
+    "note",
+    "archived_at",
+    "by_hand",
+    "dropped",
 )
 
+#: What the column `calls` holds of `RunState`, beside `open_calls` and `spans`.
+_CALL_NUMBERS = ("last_call", "next_call", "again_until")
 
-def load_runs(connection: Connection, uuids: Sequence[str] | None = None) -> list[Run]:
-    """Runs with their projections, in id order; all of them, or those of `uuids`."""
+
+def load_runs(
+    connection: Connection,
+    uuids: Sequence[str] | None = None,
+    *,
+    where: ColumnElement[bool] | None = None,
+) -> list[Run]:
+    """Runs with their projections, in id order; all, those of `uuids`, or those of a condition."""
     wanted = select(schema.runs, server_now().label("now")).order_by(schema.runs.c.id)
     if uuids is not None:
         wanted = wanted.where(schema.runs.c.uuid.in_(uuids))
+    if where is not None:
+        wanted = wanted.where(where)
     rows = connection.execute(wanted).all()
-    ids = None if uuids is None else [row.id for row in rows]
+    ids = None if uuids is None and where is None else [row.id for row in rows]
     parts: dict[int, dict[str, dict[Any, Any]]] = {
         row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
     }
@@ -63,10 +80,10 @@ def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence
 
 def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
     fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
-    open_calls = orjson.loads(row.open_calls).items()
-    calls = {int(call): (phase, parent) for call, (phase, parent) in open_calls}
     name = None if row.name == row.given_name else row.name
-    state = RunState(name=name, open_calls=calls, **(fields | parts))
+    state = RunState(
+        name=name, group=row.group_name, **_calls(orjson.loads(row.calls)), **(fields | parts)
+    )
     return Run(
         id=row.id,
         uuid=row.uuid,
@@ -76,6 +93,15 @@ def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
         state=state,
         heartbeat_age=_age(row),
     )
+
+
+def _calls(held: dict[str, Any]) -> dict[str, Any]:
+    pairs = held.get("open_calls", {}).items()
+    return {
+        **{name: held[name] for name in _CALL_NUMBERS if name in held},
+        "open_calls": {int(call): (phase, parent) for call, (phase, parent) in pairs},
+        "spans": {int(call): tuple(span) for call, span in held.get("spans", {}).items()},
+    }
 
 
 def _age(row: Row[Any]) -> float | None:
@@ -93,13 +119,18 @@ def _metric_state(row: Row[Any]) -> MetricState:
 
 def state_values(state: RunState) -> dict[str, Any]:
     """The columns of `runs` that are projections."""
-    calls = {str(number): call for number, call in state.open_calls.items()}
+    calls: dict[str, Any] = {name: getattr(state, name) for name in _CALL_NUMBERS}
+    for name in ("open_calls", "spans"):
+        calls[name] = {str(number): one for number, one in getattr(state, name).items()}
     values = {name: getattr(state, name) for name in _STATE_COLUMNS}
-    return values | {"open_calls": orjson.dumps(calls).decode()}
+    return values | {"group_name": state.group, "calls": orjson.dumps(calls).decode()}
 
 
 def store_changes(connection: Connection, run_id: int, before: RunState, after: RunState) -> None:
-    """Write those rows of the projections that the fold changed."""
+    """Write those rows of the projections that the fold changed.
+
+    The empty state as `before` stands for no rows.
+    """
     params = {
         key: {"value": orjson.dumps(to_plain(value)).decode(), "number": _number(value)}
         for key, value in after.params.items()
@@ -112,8 +143,9 @@ def store_changes(connection: Connection, run_id: int, before: RunState, after: 
     changed = {
         key: state for key, state in after.metrics.items() if before.metrics.get(key) is not state
     }
-    if changed:
-        _store_metrics(connection, run_id, before, changed)
+    gone = before.metrics.keys() - after.metrics.keys()
+    if changed or gone:
+        _store_metrics(connection, run_id, changed, gone | (changed.keys() & before.metrics.keys()))
 
 
 def _replace(
@@ -129,27 +161,24 @@ def _replace(
 def _store_metrics(
     connection: Connection,
     run_id: int,
-    before: RunState,
-    changed: dict[tuple[str, str], MetricState],
+    changed: Mapping[tuple[str, str], MetricState],
+    replaced: AbstractSet[tuple[str, str]],
 ) -> None:
     table = schema.run_metrics
-    known = [
-        {"old_phase": phase, "old_metric": metric}
-        for phase, metric in changed
-        if (phase, metric) in before.metrics
-    ]
-    if known:
+    if replaced:
         old = (table.c.phase == bindparam("old_phase")) & (
             table.c.metric == bindparam("old_metric")
         )
+        known = [{"old_phase": phase, "old_metric": metric} for phase, metric in replaced]
         connection.execute(delete(table).where(table.c.run_id == run_id).where(old), known)
-    connection.execute(
-        insert(table),
-        [
-            {"run_id": run_id, "phase": phase, "metric": metric, **_metric_values(state)}
-            for (phase, metric), state in changed.items()
-        ],
-    )
+    if changed:
+        connection.execute(
+            insert(table),
+            [
+                {"run_id": run_id, "phase": phase, "metric": metric, **_metric_values(state)}
+                for (phase, metric), state in changed.items()
+            ],
+        )
 
 
 def _metric_values(state: MetricState) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: The Alembic revision that these tables correspond to.
-REVISION = "0002"
+REVISION = "0003"
 
 #: The table that holds it: of our own name, so that other programs' migrations may live beside.
 REVISION_TABLE = "tracker_revision"
 
 #: Earlier revisions, oldest first: what `tracker db upgrade` can start from.
-EARLIER: tuple[str, ...] = ("0001",)
+EARLIER: tuple[str, ...] = ("0001", "0002")
 
 
 class JSONText(TypeDecorator[str]):
@@ -95,15 +95,23 @@ runs = Table(
     Column("ended_at", BigInteger),
     Column("attempt", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
-    Column("open_calls", Text, nullable=False),
     Column("error_type", Text),
     Column("error_message", Text),
     Column("host", Text),
     Column("pid", BigInteger),
     Column("version", Integer, nullable=False),
     Column("heartbeat_at", BigInteger),
+    Column("group_name", Text),  # GROUP is a word of SQL's
+    Column("rank", Integer),
+    Column("note", Text),
+    Column("archived_at", BigInteger),
+    Column("calls", Text, nullable=False, server_default="{}"),
+    Column("by_hand", Integer, nullable=False, server_default="0"),
+    Column("dropped", BigInteger, nullable=False, server_default="0"),
+    Column("oldest_version", Integer, nullable=False, server_default="1"),
     Index(None, "experiment"),
     Index(None, "began_at"),
+    Index(None, "group_name"),
 )
 
 #: One row an event: the truth. Without a foreign key, which would take nearly half of the time
@@ -132,7 +140,8 @@ Index(
     postgresql_where=events.c.batch.is_(None),
 )
 
-#: One row a batch of events that was appended: event version and hash chain.
+#: One row a batch of events that was appended: event version and hash chain. `marks` tells which
+#: event of the batch was changed, should its hash not be right any more.
 appends = Table(
     "appends",
     metadata,
@@ -143,6 +152,7 @@ appends = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Column("prev_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("marks", LargeBinary),
     sqlite_with_rowid=False,
 )
 
@@ -188,22 +198,43 @@ run_metrics = Table(
     sqlite_with_rowid=False,
 )
 
-#: Tables whose rows no statement may change or remove.
+#: The runs whose history may be deleted from: a row is there within a transaction that prunes or
+#: purges, and never committed.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("run_id", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+#: How far a rebuild that goes on has come: the last run whose projections were made again.
+rebuilds = Table(
+    "rebuilds",
+    metadata,
+    Column("began_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("reached", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Tables whose rows no statement may change, nor remove, but for pruning and purging.
 APPEND_ONLY = (events, appends)
 
 
 def append_only_statements(engine: str) -> list[str]:
     """DDL of the triggers that refuse UPDATE and DELETE (and TRUNCATE) on the history."""
     if engine == "sqlite":
+        permitted = "WHEN NOT EXISTS (SELECT 1 FROM erasures WHERE run_id = OLD.run_id) "
         return [
             f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} "
+            f"{permitted if verb == 'DELETE' else ''}"
             f"BEGIN SELECT RAISE(ABORT, '{table.name} are append-only'); END"
             for table in APPEND_ONLY
             for verb in ("UPDATE", "DELETE")
         ]
     function = (
         "CREATE FUNCTION tracker_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        "BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
+        "BEGIN IF TG_OP = 'DELETE' AND EXISTS (SELECT 1 FROM erasures) THEN RETURN NULL; END IF; "
+        "RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
     )
     return [
         function,
