@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import threading
@@ -13,17 +14,20 @@ from typing import Any, Literal, Self
 import keras
 
 from tracker.arguments import check_choice, check_params, check_tags, check_text
-from tracker.description import describe_call, describe_model
+from tracker.description import describe_call, describe_model, describe_trial
 from tracker.endings import cause_of
 from tracker.environment import environment
-from tracker.errors import InvalidArgument, TrackerError
+from tracker.errors import InvalidArgument, SchemaMismatch, StoreUnreachable, TrackerError
 from tracker.forking import in_child
 from tracker.location import store_url
 from tracker.logs import Outputs
 from tracker.names import readable_name
 from tracker.recorder import BatchSampler, Place
+from tracker.resuming import Resume, resumable, take_over
 from tracker.store.dialects import Durability
 from tracker.store.opening import check_url
+from tracker.store.port import Run
+from tracker.workers import worker
 from tracker.writer import RunWriter
 
 _log = logging.getLogger("tracker")
@@ -47,6 +51,13 @@ class TrackerCallback(keras.callbacks.Callback):
         experiment: A name that groups runs.
         name: The run's name; a readable one is made up by default. Names are unique: the
             second run of a name is called `name-2`.
+        run: A run to go on with: its name, id or UUID, or `@last`. What its dead writer left in a
+            journal on this machine is delivered first.
+        resume: With `run`: `"allow"` (the default) begins a new run of that name where there is
+            none; `"must"` and `"never"` refuse where there is none, and where there is one.
+        group: A name that runs have in common which belong together, such as the trials of a
+            search. Copies of one callback, as tuners make them, and the processes of one training
+            have one without being told.
         params: Parameters of yours to store with the run, values as in JSON.
         tags: Words to find the run by: a list, or a dict of key and value.
         store: URL of the database (`sqlite:///runs.db`,
@@ -63,7 +74,10 @@ class TrackerCallback(keras.callbacks.Callback):
 
     Raises:
         TrackerError: An argument is wrong, or the driver of the store is not installed. A store
-            that cannot be reached is no error: events wait in the journal.
+            that cannot be reached is no error: events wait in the journal. But `run` needs it:
+            without, `"allow"` begins a new run, and says so.
+        RunNotFound, RunExists, RunAlive, RunHidden, RunPurged: `run` cannot be resumed, since
+            there is none, or should be none, it is being written, archived, or purged.
 
     Example:
         >>> callback = TrackerCallback(experiment="digits", params={"width": 32})
@@ -80,10 +94,15 @@ class TrackerCallback(keras.callbacks.Callback):
         batches: Literal["all"] | int | None = "all",
         outputs: Outputs = "summary",
         durability: Durability = "process",
+        *,
+        run: str | int | None = None,
+        resume: Resume | None = None,
+        group: str | None = None,
     ) -> None:
         super().__init__()
         self._experiment = check_text("experiment", experiment)
         self._name = check_text("name", name)
+        self._group = check_text("group", group)
         self._run_params = check_params(params)
         self._tags = check_tags(tags)
         self._store = store_url(store)
@@ -91,7 +110,13 @@ class TrackerCallback(keras.callbacks.Callback):
         self._batches = _check_batches(batches)
         self._outputs: Outputs = check_choice("outputs", outputs, ("summary", "full", "none"))
         self._durability: Durability = check_choice("durability", durability, ("process", "power"))
+        self._run, self._resume = _check_run(run, resume, name)
         self._forget_run()
+        if self._run is not None:
+            one_of_many = worker()
+            if one_of_many and one_of_many.rank:
+                self._run = f"{self._run}.{one_of_many.rank}"
+            self._resumable()
 
     @property
     def run(self) -> str | None:
@@ -134,6 +159,17 @@ class TrackerCallback(keras.callbacks.Callback):
         self._model = None
         self.params = None
         self._forget_run()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy is a run of its own, and of one group with the original and its other copies."""
+        if self._group is None:
+            self._group = self._run or self._name or readable_name()
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        state = copy.deepcopy(self.__getstate__(), memo)
+        # It cannot resume what the original, or another copy, does.
+        twin.__setstate__(state | {"_name": self._name or self._run, "_run": None})
+        return twin
 
     def set_model(self, model: Any) -> None:
         """Remember the model; a call is about to begin."""
@@ -253,26 +289,60 @@ class TrackerCallback(keras.callbacks.Callback):
                 self._begin_new_run()
 
     def _begin_new_run(self) -> None:
-        name = self._name or readable_name()
+        frame = _keras_frame()
+        trial = describe_trial(frame.f_locals.get("callbacks")) if frame else {}
+        one_of_many = worker()
+        before = self._resumable() if self._run is not None else None
+        name = self._name or self._run or readable_name()
+        if self._name and one_of_many and one_of_many.rank:
+            name = f"{name}.{one_of_many.rank}"
         self._writer = RunWriter(
-            name=name,
+            name=before.name if before else name,
             store=self._store,
             durability=self._durability,
             outputs=self._outputs,
             data={
                 "experiment": self._experiment,
-                "params": self._run_params,
+                "group": self._group or (one_of_many.group if one_of_many else None),
+                "rank": one_of_many.rank if one_of_many else None,
+                "workers": one_of_many.size if one_of_many else None,
+                "trial": trial.get("trial"),
+                "params": {**trial.get("params", {}), **self._run_params},
                 "tags": self._tags,
                 "batches": self._batches,
                 "outputs": self._outputs,
                 "model": describe_model(self._model, compute=not in_child()),
                 "environment": environment(),
             },
+            resumed=take_over(before, self._store, self._durability) if before else None,
+            replaces=before.writer if before else None,
         )
+        # Another run of this object, as in a forked child, is a new one.
+        self._run = None
         self._finalizer = weakref.finalize(self, RunWriter.let_go, self._writer)
         if isinstance(self._batches, int):
             self._sampler = BatchSampler(self._batches, self._writer.recorder.batch)
         self._record = self._sampler.batch if self._sampler else self._writer.recorder.batch
+
+    def _resumable(self) -> Run | None:
+        """The run to go on with; None: a new one begins."""
+        assert self._run is not None
+        try:
+            found = resumable(self._run, self._resume, self._store, self._durability)
+        except (StoreUnreachable, SchemaMismatch) as error:
+            if self._resume != "allow":
+                raise
+            _log.warning(
+                "Run %r cannot be resumed: %s Training goes on, as a new run.", self._run, error
+            )
+            return None
+        experiment = found.state.experiment if found else None
+        if found and self._experiment not in (None, experiment):
+            raise InvalidArgument(
+                f"Run {found.name!r} is of experiment {experiment!r}, not {self._experiment!r}: "
+                "leave experiment out to resume it, or change it first: tracker experiments rename"
+            )
+        return found
 
     def _begin_call(self, writer: RunWriter, phase: str) -> None:
         frame = _keras_frame()
@@ -336,6 +406,28 @@ run = TrackerCallback
 
 def _record_nothing(kind: str, batch: int, logs: Any) -> None:
     """Before a run, and after a fault of ours."""
+
+
+def _check_run(
+    run: str | int | None, resume: Resume | None, name: str | None
+) -> tuple[str | None, Resume]:
+    checked: Resume = check_choice("resume", resume or "allow", ("allow", "must", "never"))
+    if run is None:
+        if resume is not None:
+            raise InvalidArgument(
+                f"resume={resume!r} needs a run to resume: run='name-or-id'. To begin a new one, "
+                "leave resume out."
+            )
+        return None, checked
+    if name is not None:
+        raise InvalidArgument(
+            f"Give run or name, not both. Received: run={run!r}, name={name!r}. A new run that "
+            "resume='allow' begins is called as run says."
+        )
+    text = str(run).strip()
+    if not text.startswith("@last"):
+        check_text("run", text)
+    return text, checked
 
 
 def _check_batches(batches: Any) -> Literal["all"] | int | None:

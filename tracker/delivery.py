@@ -14,16 +14,31 @@ from tracker.errors import (
     JournalCorrupt,
     JournalFailure,
     JournalLocked,
+    RunPurged,
+    StoreLostEvents,
     TrackerError,
     WriterFenced,
 )
-from tracker.event import Record, canonical
-from tracker.journal import JournalInfo, JournalReader, claimed, confirm, extend, fence, settle
+from tracker.event import Record, canonical, renumbered
+from tracker.journal import (
+    JournalInfo,
+    JournalMeta,
+    JournalReader,
+    claimed,
+    confirm,
+    extend,
+    fence,
+    meta_of,
+    settle,
+)
 from tracker.logs import encode
 from tracker.projections import RunState
 from tracker.store.port import EventStore, RunIdentity
 
 _KILLED = "the process ended inside a call, without a word: killed, or out of memory"
+
+#: How often an append begins again behind facts that were stated meanwhile.
+_CONFLICTS = 5
 
 #: Bytes of journal that make one append.
 _BATCH_BYTES = 2**19
@@ -37,6 +52,17 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def identity_of(meta: JournalMeta) -> RunIdentity:
+    """The run that a journal is of, and its writer."""
+    return RunIdentity(
+        uuid=meta.uuid,
+        name=meta.name,
+        writer=meta.writer,
+        replaces=meta.replaces,
+        version=meta.version,
+    )
+
+
 class Delivery:
     """Moves one journal's records to a store, from where the store's stream ends."""
 
@@ -45,15 +71,47 @@ class Delivery:
         self._identity = identity
         self._store = store
         self._reader = JournalReader(folder)
-        #: The last seq that the store is known to have; None: it has to be asked.
+        #: The last seq of the journal's that the store is known to have; None: it has to be asked.
         self.confirmed: int | None = None
+        #: How many facts by hand the store has of the run. A writer does not know of them, so the
+        #: seq of each of its records is by so many higher there.
+        self._by_hand = 0
 
     def locate(self) -> int:
         """Ask the store where the stream ends, and go on from there; returns that seq."""
+        found = self._find()
+        if found + 1 < self._reader.first:
+            self._deliver_earlier()
+            found = self._find()
+        if found + 1 < self._reader.first:
+            raise StoreLostEvents(
+                f"The store has run {self._identity.name!r} up to event {found} only, and its "
+                f"journal {self.folder} begins with event {self._reader.first}: what an earlier "
+                "attempt had stored is gone. If that one's journal is still there, on the machine "
+                "where it ran, do there: tracker journal ship --again"
+            )
+        self._reader.seek(found)
+        self.confirmed = found
+        return found
+
+    def _find(self) -> int:
         run = self._store.find(self._identity.uuid)
-        self.confirmed = run.state.last_seq if run else 0
-        self._reader.seek(self.confirmed)
-        return self.confirmed
+        self._by_hand = run.state.by_hand if run else 0
+        return run.state.last_seq - self._by_hand if run else 0
+
+    def _deliver_earlier(self) -> None:
+        """Bring back what the store had of earlier attempts, where their journals are still here.
+
+        A failover to a standby that lagged behind may lose what was stored before.
+        """
+        for folder in sorted(self.folder.parent.glob(f"{self._identity.uuid}*")):
+            meta = meta_of(folder)
+            if meta and JournalReader(folder).first < self._reader.first:
+                earlier = Delivery(folder, identity_of(meta), self._store)
+                # One that is fenced, or lacks events itself, is of no help.
+                with contextlib.suppress(TrackerError), contextlib.closing(earlier):
+                    while earlier.step():
+                        pass
 
     def step(self) -> int:
         """Append the next batch; returns the number of records, 0 when there are none.
@@ -63,26 +121,31 @@ class Delivery:
                 asked again where the stream ends: it may be further than we know (a commit
                 whose answer was lost), or less far (a failover that lost its last events).
         """
-        try:
+        for last in (*[False] * _CONFLICTS, True):
             try:
                 with _translated(self.folder):
                     return self._step()
+            except RunPurged:
+                settle(self.folder)  # nothing is to be kept of it
+                raise
             except WriterFenced:
                 fence(self.folder)
                 raise
-            except ConcurrencyConflict:
-                with _translated(self.folder):
-                    self.locate()
-                    return self._step()
-        except BaseException:
-            self.confirmed = None
-            raise
+            except ConcurrencyConflict:  # somebody has stated a fact meanwhile
+                self.confirmed = None
+                if last:
+                    raise
+            except BaseException:
+                self.confirmed = None
+                raise
+        raise AssertionError
 
     def _step(self) -> int:
         expected = self.locate() if self.confirmed is None else self.confirmed
         records = self._reader.read(_BATCH_BYTES)
         if records:
-            self._store.append(self._identity, records, expected_seq=expected)
+            moved = renumbered(records, self._by_hand)
+            self._store.append(self._identity, moved, expected_seq=expected + self._by_hand)
             self.confirmed = records[-1].seq
             confirm(self.folder, self.confirmed)
         return len(records)
@@ -111,8 +174,7 @@ def deliver(
     """
     if info.meta is None:
         raise JournalCorrupt(f"{info.folder} cannot be delivered: {info.problem}.")
-    identity = RunIdentity(uuid=info.meta.uuid, name=info.meta.name, writer=info.meta.writer)
-    return conclude(info.folder, identity, store, progress)
+    return conclude(info.folder, identity_of(info.meta), store, progress)
 
 
 def conclude(
@@ -135,6 +197,7 @@ def conclude(
             run = store.find(identity.uuid)
             if run and run.state.open_calls:
                 crash = crashed(run.state, _KILLED)
+                crash = crash._replace(seq=crash.seq - run.state.by_hand)
                 extend(folder, crash.seq, canonical(crash))
                 delivered += delivery.step()
             settle(folder)

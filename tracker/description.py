@@ -7,6 +7,7 @@ not compiled, is left out too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -86,6 +87,29 @@ def describe_call(arguments: Mapping[str, Any], method: str) -> dict[str, Any]:
     probes["batch_size"] = lambda: _batch_size(arguments)
     probes["class_weight"] = lambda: True if arguments.get("class_weight") else None
     return _probed(probes)
+
+
+def describe_trial(callbacks: Any) -> dict[str, Any]:
+    """What a tuner's callback beside ours knows of its trial, as keras-tuner's does.
+
+    Args:
+        callbacks: The callbacks of the call.
+
+    Returns:
+        `trial`, its id, and `params`, its hyperparameters; nothing where there is no tuner.
+    """
+    for one in getattr(callbacks, "callbacks", None) or ():
+        trial = values = None
+        with contextlib.suppress(Exception):  # anybody's callback: a property of it may raise
+            trial = getattr(one, "trial", None)
+            values = getattr(getattr(trial, "hyperparameters", None), "values", None)
+        if isinstance(values, Mapping):
+            probes: dict[str, Callable[[], Any]] = {
+                "trial": lambda trial=trial: str(trial.trial_id),  # type: ignore[misc]
+                "params": lambda values=values: dict(values),  # type: ignore[misc]
+            }
+            return _probed(probes)
+    return {}
 
 
 def _probed(probes: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:

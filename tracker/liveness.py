@@ -28,6 +28,17 @@ def silence(run: Run) -> float | None:
     return max(0.0, time.time() - (run.state.last_at or 0) / 1e6)
 
 
+def sign_of_life(run: Run) -> str:
+    """Who writes a running run, and since when that is known: the rest of a sentence about it."""
+    state = run.state
+    if run.uuid in alive_here():
+        return f"is being written by process {state.pid} on this machine"
+    return (
+        f"is being written by process {state.pid} on {state.host}, which told so "
+        f"{silence(run) or 0:.0f} seconds ago"
+    )
+
+
 def with_lost(runs: Sequence[Run]) -> list[Run]:
     """The runs, those as `lost` whose writer is silent and not alive on this machine."""
     silent = {run.uuid for run in runs if (silence(run) or 0) > LOST_SECONDS}

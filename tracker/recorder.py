@@ -68,13 +68,28 @@ class Recorder:
     journal is reported once.
     """
 
-    def __init__(self, journal: JournalWriter, outputs: Outputs = "summary") -> None:
+    def __init__(
+        self,
+        journal: JournalWriter,
+        outputs: Outputs = "summary",
+        *,
+        attempt: int = 1,
+        next_call: int = 1,
+    ) -> None:
+        """Begin to number.
+
+        Args:
+            journal: Where to.
+            outputs: What to keep of arrays in logs.
+            attempt: Which attempt of the run this is.
+            next_call: The number of its first call.
+        """
         self.journal = journal
         self.outputs: Outputs = outputs
-        self.attempt = 1
-        self._calls = 0
+        self.attempt = attempt
+        self._calls = next_call - 1
         #: The number of the outermost call that died last.
-        self._died = 1
+        self._died = next_call
         #: Held while events are numbered; for what takes several steps that belong together.
         self.lock = threading.RLock()
         self._threads: dict[int, _Thread] = {}

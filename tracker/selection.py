@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from sqlalchemy import Connection, desc, or_, select
+from sqlalchemy import ColumnElement, Connection, desc, or_, select
 
 from tracker.errors import AmbiguousRun, RunNotFound
+from tracker.store.port import PURGED, Run
+from tracker.store.rows import load_runs
 from tracker.store.schema import runs
 from tracker.store.sql import SqlStore
 
@@ -30,18 +32,35 @@ def select_run(store: SqlStore, run: str | int) -> int:
     """
     text = str(run).strip()
     with store.reading() as connection:
-        if match := _LAST.fullmatch(text):
-            return _nth_last(connection, text, int(match[1] or 0))
-        exact = [runs.c.name == text, runs.c.uuid == text.lower()]
-        if text.isdecimal() and len(text) < 10:
-            exact.append(runs.c.id == int(text))
-        found = connection.execute(select(runs.c.id, runs.c.name).where(or_(*exact))).all()
-        for row in found:
-            if row.name == text:
-                return int(row.id)
-        if found:
-            return int(found[0].id)
-        return _by_prefix(connection, text)
+        found = _exactly(connection, text)
+        return _by_prefix(connection, text) if found is None else found
+
+
+def find_exactly(store: SqlStore, run: str) -> Run | None:
+    """The run of this name, id or UUID, or `@last`; None: there is none.
+
+    Raises:
+        RunNotFound: The store has fewer runs than `@last~2` asks for.
+    """
+    with store.reading() as connection:
+        run_id = _exactly(connection, run.strip())
+        found = [] if run_id is None else load_runs(connection, where=runs.c.id == run_id)
+    return found[0] if found else None
+
+
+def listed(*, archived: bool = False, workers: bool = False) -> ColumnElement[bool]:
+    """The runs that are listed: not purged ones.
+
+    Args:
+        archived: Archived ones too.
+        workers: Of processes that trained together, not the chief only.
+    """
+    condition = runs.c.status != PURGED
+    if not archived:
+        condition &= runs.c.archived_at.is_(None)
+    if not workers:
+        condition &= runs.c.rank.is_(None) | (runs.c.rank == 0)
+    return condition
 
 
 def run_names(store: SqlStore, prefix: str = "", limit: int = 50) -> list[str]:
@@ -51,9 +70,24 @@ def run_names(store: SqlStore, prefix: str = "", limit: int = 50) -> list[str]:
         return list(connection.execute(wanted.order_by(desc(runs.c.id)).limit(limit)).scalars())
 
 
+def _exactly(connection: Connection, text: str) -> int | None:
+    if match := _LAST.fullmatch(text):
+        return _nth_last(connection, text, int(match[1] or 0))
+    exact = [runs.c.name == text, runs.c.uuid == text.lower()]
+    if text.isdecimal() and len(text) < 10:
+        exact.append(runs.c.id == int(text))
+    found = connection.execute(select(runs.c.id, runs.c.name).where(or_(*exact))).all()
+    for row in found:
+        if row.name == text:
+            return int(row.id)
+    return int(found[0].id) if found else None
+
+
 def _nth_last(connection: Connection, text: str, n: int) -> int:
     order = (desc(runs.c.began_at), desc(runs.c.id))
-    found = connection.execute(select(runs.c.id).order_by(*order).offset(n).limit(1)).scalar()
+    found = connection.execute(
+        select(runs.c.id).where(listed()).order_by(*order).offset(n).limit(1)
+    ).scalar()
     if found is None:
         raise RunNotFound(f"There is no run {text}: the store has fewer runs than that.")
     return int(found)

@@ -5,7 +5,7 @@ trainer forks, and lives long enough to deliver what a killed trainer left.
 
 Orders come as lines of JSON on standard input, answers go to standard output:
 
-``{"do": "ship", "folder", "uuid", "name", "writer", "store", "durability", "trainer"}``
+``{"do": "ship", "folder", "uuid", "name", "writer", "replaces", "store", "durability", "trainer"}``
     Ship this run's journal while its writer lives, then conclude it.
 ``{"do": "flush", "uuid", "seq"}``
     Answer `{"uuid", "stored", "done"}` when the store has the events up to `seq`, or when a
@@ -81,7 +81,12 @@ class RunShipping(threading.Thread):
     def __init__(self, order: dict[str, Any], say: Say) -> None:
         super().__init__(name=f"ship-{order['name']}", daemon=True)
         self._folder = Path(order["folder"])
-        self._identity = RunIdentity(uuid=order["uuid"], name=order["name"], writer=order["writer"])
+        self._identity = RunIdentity(
+            uuid=order["uuid"],
+            name=order["name"],
+            writer=order["writer"],
+            replaces=order["replaces"],
+        )
         self._url, self._durability = order["store"], order["durability"]
         self._trainer: int = order["trainer"]
         self._say = say

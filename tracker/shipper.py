@@ -51,6 +51,7 @@ class Shipper:
                 "uuid": identity.uuid,
                 "name": identity.name,
                 "writer": identity.writer,
+                "replaces": identity.replaces,
                 "store": store,
                 "durability": durability,
                 "trainer": os.getpid(),

@@ -20,7 +20,7 @@ from tracker.logs import Outputs
 from tracker.masking import without_passwords
 from tracker.names import uuid7
 from tracker.recorder import Recorder
-from tracker.store.port import RunIdentity
+from tracker.store.port import Run, RunIdentity
 
 _log = logging.getLogger("tracker")
 
@@ -48,17 +48,26 @@ class RunWriter:
         durability: str,
         outputs: Outputs,
         data: Mapping[str, Any],
+        resumed: Run | None = None,
+        replaces: str | None = None,
     ) -> None:
-        """Begin the run.
+        """Begin the run, or its next attempt.
 
         Args:
             name: The name asked for; the store adds a suffix to one that is taken.
             store: The store's full URL.
             durability: See `tracker.store.dialects.Durability`.
             outputs: What to keep of arrays in logs.
-            data: What `run_began` carries besides the run's identity.
+            data: What `run_began` or `run_resumed` carries besides the run's identity.
+            resumed: The run to go on with, which was taken over.
+            replaces: The token of its writer before that.
         """
-        identity = RunIdentity(uuid=uuid7(), name=name, writer=secrets.token_hex(8))
+        identity = RunIdentity(
+            uuid=resumed.uuid if resumed else uuid7(),
+            name=name,
+            writer=resumed.writer if resumed else secrets.token_hex(8),
+            replaces=replaces,
+        )
         self.name = name
         self.uuid = identity.uuid
         folders = journal_folders()
@@ -71,8 +80,9 @@ class RunWriter:
             boot=machine.boot(),
             pid=os.getpid(),
             began_at=time.time_ns() // 1000,
+            replaces=replaces,
         )
-        writer = JournalWriter(folders, meta)
+        writer = JournalWriter(folders, meta, own_events(resumed) if resumed else 0)
         if writer.folder.parent != folders[0]:
             _log.warning(
                 "The folder %s cannot be written; the journal of run %r is in %s.",
@@ -80,10 +90,17 @@ class RunWriter:
                 name,
                 writer.folder,
             )
-        self.recorder = Recorder(writer, outputs)
-        self.recorder.fact(
-            "run_began", {"version": VERSION, "uuid": self.uuid, "name": name, **data}
-        )
+        if resumed:
+            state = resumed.state
+            self.recorder = Recorder(
+                writer, outputs, attempt=state.attempt + 1, next_call=state.next_call
+            )
+            after = {"status": state.status, "host": state.host, "pid": state.pid}
+            self.recorder.fact("run_resumed", {"version": VERSION, "after": after, **data})
+        else:
+            self.recorder = Recorder(writer, outputs)
+            began = {"version": VERSION, "uuid": self.uuid, "name": name, **data}
+            self.recorder.fact("run_began", began)
         self._journal = writer
         #: Whether the run was ended, or left to the parent process.
         self.ended = False
@@ -188,6 +205,20 @@ class RunWriter:
         self.recorder.lock = threading.RLock()
         self.recorder.close()
         self._journal.abandon()
+
+
+def own_events(run: Run) -> int:
+    """How many events a run's writers made: the seq of the last one in their numbering."""
+    return run.state.last_seq - run.state.by_hand
+
+
+def release(uuid: str) -> bool:
+    """End a run that this process wrote and is not in a call of; whether there was one."""
+    for writer in list(_living):
+        if writer.uuid == uuid and writer.recorder.is_idle():
+            writer.end()
+            return True
+    return False
 
 
 def _note(error: BaseException) -> None:

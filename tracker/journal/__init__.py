@@ -1,6 +1,6 @@
 """The local file of a run: append, read, list.
 
-A journal is a folder named by the run's UUID:
+A journal is a folder named by the run's UUID, and by the writer's token if it resumed the run:
 
 ``meta.json``
     What the run is and which store it goes to (no password).
@@ -22,7 +22,7 @@ process was killed: its hook never returned, so nothing is lost by passing over 
 """
 
 from tracker.journal.layout import FORMAT, JournalMeta, confirm, extend, fence, settle
-from tracker.journal.listing import JournalInfo, journals, sweep
+from tracker.journal.listing import JournalInfo, discard, journals, meta_of, sweep
 from tracker.journal.lock import SHIPPER, WRITER, claimed, held, is_alive, is_held
 from tracker.journal.reader import JournalReader
 from tracker.journal.writer import JournalWriter
@@ -37,12 +37,14 @@ __all__ = [
     "JournalWriter",
     "claimed",
     "confirm",
+    "discard",
     "extend",
     "fence",
     "held",
     "is_alive",
     "is_held",
     "journals",
+    "meta_of",
     "settle",
     "sweep",
 ]

@@ -11,7 +11,7 @@ from zlib import crc32
 from tracker.event import VERSION
 
 #: The journal format that this program writes and reads.
-FORMAT = 2
+FORMAT = 3
 
 #: A segment is closed, and the next one begun, at this many bytes.
 SEGMENT_BYTES = 64 * 2**20
@@ -38,9 +38,16 @@ class JournalMeta:
     pid: int
     #: Integer microseconds since 1970 UTC.
     began_at: int
+    #: The token of the writer that this one resumed the run after; None: it began the run.
+    replaces: str | None = None
     #: The event vocabulary of its records.
     version: int = VERSION
     format: int = FORMAT
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: of each writer that a run has on a machine, another."""
+        return self.uuid if self.replaces is None else f"{self.uuid}.{self.writer}"
 
 
 def line_of(body: bytes, crc: int) -> bytes:

@@ -35,8 +35,9 @@ class JournalInfo:
 
     folder: Path
     meta: JournalMeta | None
-    #: The last whole record's seq, 0 for none.
+    #: The last whole record's seq, and the one before the first; the same for none.
     last_seq: int
+    before: int
     #: The last seq known to be in the store.
     confirmed: int
     bytes: int
@@ -72,11 +73,36 @@ def journals(folders: list[Path], *, settled: bool | None = None) -> list[Journa
             for entry in sorted(parent.iterdir()):
                 if settled in {None, (entry / "settled").exists()}:
                     info = _info(entry)
-                    if info.meta and first.setdefault(info.meta.uuid, entry) != entry:
-                        twin = f"holds the same run as {first[info.meta.uuid]}: left alone"
+                    if info.meta and first.setdefault(info.meta.folder, entry) != entry:
+                        twin = f"holds the same run as {first[info.meta.folder]}: left alone"
                         info = replace(info, meta=None, problem=twin)
                     found.append(info)
     return found
+
+
+def discard(folders: list[Path], uuid: str) -> int:
+    """Remove a run's journals, whose writers are dead; returns how many.
+
+    Raises:
+        JournalLocked: A living process writes or delivers one.
+        OSError: One cannot be removed.
+    """
+    count = 0
+    for info in journals(folders):
+        if info.meta and info.meta.uuid == uuid:
+            with claimed(info.folder):
+                shutil.rmtree(info.folder)
+            count += 1
+    return count
+
+
+def meta_of(folder: Path) -> JournalMeta | None:
+    """What a journal says of itself; None where it is none, or not of this program's format."""
+    try:
+        meta, problem = _read_meta(folder)
+    except OSError:
+        return None
+    return None if problem else meta
 
 
 def sweep(folders: list[Path], now: float | None = None) -> None:
@@ -96,14 +122,15 @@ def sweep(folders: list[Path], now: float | None = None) -> None:
 
 
 def _info(entry: Path) -> JournalInfo:
-    meta, problem, last_seq = None, None, 0
+    meta, problem, last_seq, before = None, None, 0, 0
     size = 0
     try:
         meta, problem = _read_meta(entry)
         if meta and not problem:
             firsts = segment_firsts(entry)
             size = sum(segment_file(entry, first).stat().st_size for first in firsts)
-            last_seq = _last_seq(entry, firsts)
+            before = max(0, firsts[0] - 1) if firsts else 0
+            last_seq = _last_seq(entry, firsts) or before
     except JournalCorrupt as error:
         problem = str(error)
     except OSError as error:
@@ -114,6 +141,7 @@ def _info(entry: Path) -> JournalInfo:
         folder=entry,
         meta=meta,
         last_seq=last_seq,
+        before=before,
         confirmed=_confirmed(entry),
         bytes=size,
         alive=meta is not None and is_alive(entry),
@@ -148,8 +176,8 @@ def _read_meta(entry: Path) -> tuple[JournalMeta | None, str | None]:
             f"events of vocabulary {meta.version}, but this program knows {VERSION}: update it "
             "(pip install --upgrade keras-event-tracker)"
         )
-    if meta.uuid != entry.name:
-        return None, f"a copy of the journal {meta.uuid}, by its meta.json: left alone"
+    if meta.folder != entry.name:
+        return None, f"a copy of the journal {meta.folder}, by its meta.json: left alone"
     return meta, None
 
 

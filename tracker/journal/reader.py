@@ -27,6 +27,11 @@ class JournalReader:
         #: The seq that the next record must have.
         self._next = 1
 
+    @property
+    def first(self) -> int:
+        """The seq of the first record that this journal is to have."""
+        return min(segment_firsts(self.folder), default=1)
+
     def seek(self, after: int) -> None:
         """Make the next `read` start with the record after seq `after`."""
         if after + 1 != self._next:
@@ -73,16 +78,21 @@ class JournalReader:
     def _parse(self, lines: list[bytes]) -> Batch:
         """Records of whole lines, without those before the sought one; moves on past them."""
         bodies = [line[:-CHECKSUM_BYTES] for line in lines]
-        crc = crc32(b"".join(bodies), self._crc)
+        crc, before = crc32(b"".join(bodies), self._crc), self._crc
         damaged = lines[-1][-CHECKSUM_BYTES:] != b"#%08x" % crc
         if damaged:
             lines, crc = self._sound(lines)
             bodies = bodies[: len(lines)]
         text = b"[%b]" % b",".join(bodies)
         rows = list(map(tuple, orjson.loads(text)))
+        # The checksums that end the lines: what `marks_of` would work out again.
+        marks = bytes.fromhex(
+            f"{before:08x}" + b"".join([line[-CHECKSUM_BYTES + 1 :] for line in lines]).decode()
+        )
         if rows and rows[0][0] < self._next:
             known = sum(row[0] < self._next for row in rows)
             rows, text = rows[known:], b"[%b]" % b",".join(bodies[known:])
+            marks = marks[4 * known :]
         seqs = [row[0] for row in rows]
         if seqs != list(range(self._next, self._next + len(seqs))):
             missing = next(n for n, seq in enumerate(seqs, self._next) if n != seq)
@@ -92,7 +102,7 @@ class JournalReader:
         self._offset += sum(map(len, lines)) + len(lines)
         self._crc = crc
         self._next += len(rows)
-        return Batch(rows, text)
+        return Batch(rows, text, marks)
 
     def _sound(self, lines: list[bytes]) -> tuple[list[bytes], int]:
         """The lines before the first damaged one, and the checksum of the last of them."""

@@ -30,17 +30,24 @@ class JournalWriter:
         JournalUnwritable: None of the folders can be written.
     """
 
-    def __init__(self, folders: list[Path], meta: JournalMeta) -> None:
+    def __init__(self, folders: list[Path], meta: JournalMeta, last_seq: int = 0) -> None:
+        """Make the journal.
+
+        Args:
+            folders: Where to; the first that can be written is taken.
+            meta: What it says of itself.
+            last_seq: The seq after which its records begin.
+        """
         self.meta = meta
         #: The seq of the last record that was taken.
-        self.last_seq = 0
+        self.last_seq = last_seq
         #: Lines that may not be in the file, whole or in part, if there are any: where in the
         #: file they begin, they themselves, and the last one's seq and checksum.
         self.unwritten: tuple[int, bytes | bytearray, int, int] | None = None
         self._crc = 0
         self._size = 0
         self._limit = layout.SEGMENT_BYTES
-        self.folder, self._lock, self._fd = _create(folders, meta)
+        self.folder, self._lock, self._fd = _create(folders, meta, last_seq + 1)
 
     def append(self, seq: int, body: bytes) -> None:
         """Write one record.
@@ -132,17 +139,17 @@ class JournalWriter:
         self._fd, self._size, self._crc, self._limit = fd, 0, 0, layout.SEGMENT_BYTES
 
 
-def _create(folders: list[Path], meta: JournalMeta) -> tuple[Path, int, int]:
+def _create(folders: list[Path], meta: JournalMeta, first: int) -> tuple[Path, int, int]:
     problems = []
     for parent in folders:
-        folder = parent / meta.uuid
+        folder = parent / meta.folder
         try:
             folder.mkdir(parents=True, mode=0o700)
             lock = acquire(folder)
             part = folder / "meta.json.part"
             part.write_bytes(orjson.dumps(asdict(meta)))
             part.rename(folder / "meta.json")
-            return folder, lock, _open(segment_file(folder, 1))
+            return folder, lock, _open(segment_file(folder, first))
         except OSError as error:
             problems.append(f"{parent}: {error.strerror or error}")
     raise JournalUnwritable(
