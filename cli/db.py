@@ -8,9 +8,20 @@ import typer
 
 from tracker.errors import StoreCorrupt
 
+from .care import rebuild_progress
 from .cells import json_text
-from .options import ShortFormat, ShortFormatOption, StoreOption, store_option
-from .output import say, write_text
+from .options import (
+    ColumnsOption,
+    FormatOption,
+    OutputOption,
+    ShortFormat,
+    ShortFormatOption,
+    StoreOption,
+    reading_store,
+    split,
+    store_option,
+)
+from .output import chosen_format, pick, say, write_frame, write_text
 
 app = typer.Typer(no_args_is_help=True, help="The store itself: what it is, and its tables.")
 
@@ -34,6 +45,14 @@ def show(format: ShortFormatOption = None, store: StoreOption = None) -> None:
     write_text("".join(f"{name:<{width}}  {value}\n" for name, value in shown.items()))
 
 
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+
+
 @app.command("upgrade")
 def upgrade(store: StoreOption = None) -> None:
     """Make the store's tables, or bring them to this program's revision.
@@ -46,13 +65,38 @@ def upgrade(store: StoreOption = None) -> None:
     url = store_option(store)
     opened = connect_store(url, create=True)
     try:
-        before, after = upgrade_store(opened)
+        with rebuild_progress(opened) as progress:
+            before, after = upgrade_store(opened, progress)
     finally:
         opened.close()
     if before == after:
         say(f"The tables of {mask_url(url)} are of revision {after} already.")
     else:
         say(f"The tables of {mask_url(url)} went from revision {before or 'none'} to {after}.")
+
+
+@app.command("stats")
+def stats(
+    columns: ColumnsOption = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show what takes the space, by experiment and run, and what pruning would free.
+
+    Example: tracker db stats --format csv
+    """
+    from tracker.maintenance import store_stats
+
+    form = chosen_format(format, output)
+    frame = store_stats(store=reading_store(store))
+    write_frame(pick(frame, split(columns)), form, output)
+    if form == "table":
+        frame["experiment"] = frame["experiment"].fillna("(none)")
+        sums = frame.groupby("experiment")[["bytes", "prunable_bytes"]].sum()
+        for name, row in sums.sort_values("bytes", ascending=False).iterrows():
+            say(f"{name}: {_size(row['bytes'])}, of which pruning would free "
+                f"{_size(row['prunable_bytes'])}")  # fmt: skip
 
 
 @app.command("check")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,8 +33,8 @@ def list_journals(format: FormatOption = None, output: OutputOption = None) -> N
         {
             "run": info.meta.name if info.meta else info.folder.name,
             "state": _state(info),
-            "events": info.last_seq,
-            "stored": min(info.confirmed, info.last_seq),
+            "events": info.last_seq - info.before,
+            "stored": max(0, min(info.confirmed, info.last_seq) - info.before),
             "bytes": info.bytes,
             "store": info.meta.store if info.meta else None,
             "folder": str(info.folder),
@@ -49,7 +49,13 @@ def list_journals(format: FormatOption = None, output: OutputOption = None) -> N
 
 
 @app.command("ship")
-def ship(store: StoreOption = None) -> None:
+def ship(
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Also what was delivered before: the store has lost some."),
+    ] = False,
+    store: StoreOption = None,
+) -> None:
     """Deliver what dead writers left in their journals to the store.
 
     Example: tracker journal ship --store postgresql://tracker@db.example/tracker
@@ -65,7 +71,7 @@ def ship(store: StoreOption = None) -> None:
     url = store_option(store)
     name = without_passwords(url)
     waiting = []
-    for info in journals(journal_folders(), settled=False):
+    for info in journals(journal_folders(), settled=None if again else False):
         if info.meta is None:
             complain(f"{info.folder} is passed over: {info.problem}.", warning=True)
         elif info.alive:

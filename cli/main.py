@@ -13,7 +13,7 @@ import typer
 from tracker import errors
 from tracker.masking import mask_text
 
-from . import db, events, journal, metrics, runs
+from . import care, db, events, experiments, facts, journal, metrics, runs
 from .options import StoreOption, choose_store
 from .output import complain
 
@@ -26,6 +26,7 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
     (errors.AmbiguousRun, 3),
     (errors.StoreCorrupt, 6),
     (errors.JournalCorrupt, 6),
+    (errors.IntegrityFailure, 6),
     (errors.SchemaMismatch, 5),
     (errors.EventsTooNew, 5),
     (errors.StoreUnreachable, 4),
@@ -33,6 +34,7 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
     (errors.StoreReadOnly, 4),
     (errors.StoreFull, 4),
     (errors.InvalidArgument, 2),
+    (errors.InvalidFilter, 2),
     (errors.InvalidStoreURL, 2),
     (errors.UnknownKind, 2),
     (errors.UnknownColumn, 2),
@@ -51,8 +53,11 @@ app = typer.Typer(
 app.add_typer(runs.app, name="runs")
 app.add_typer(events.app, name="events")
 app.add_typer(metrics.app, name="metrics")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(db.app, name="db")
 app.add_typer(journal.app, name="journal")
+facts.add_to(runs.app)
+care.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

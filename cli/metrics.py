@@ -16,7 +16,7 @@ from .options import (
     reading_store,
     split,
 )
-from .output import chosen_format, pick, write_frame
+from .output import chosen_format, pick, say, write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,13 @@ class Source(StrEnum):
 
     EPOCH = "epoch"
     BATCH = "batch"
+
+
+class AttemptsShown(StrEnum):
+    """Which attempts' values are shown."""
+
+    LATEST = "latest"
+    ALL = "all"
 
 
 @app.callback()
@@ -47,6 +54,9 @@ def list_metrics(
         bool,
         typer.Option("--wide/--long", help="A column for each metric, or a row for each value."),
     ] = False,
+    attempts: Annotated[
+        AttemptsShown, typer.Option(help="Of what a later attempt ran again: the latest, or all.")
+    ] = AttemptsShown.LATEST,
     columns: ColumnsOption = None,
     format: FormatOption = None,
     output: OutputOption = None,
@@ -61,12 +71,21 @@ def list_metrics(
     from tracker.query import metrics
 
     form = chosen_format(format, output)
-    frame = metrics(run, source=source.value, names=split(names), store=reading_store(store))
+    frame = metrics(
+        run,
+        source=source.value,
+        names=split(names),
+        attempts=attempts.value,
+        store=reading_store(store),
+    )
+    for name in frame.attrs["thinned"]:
+        say(f"Run {name} was pruned: of its batches only some are left.")
     if wide:
         frame = _wide(frame, exact=form != "parquet")  # which keeps the frame's own dtypes
     if form == "table" and columns is None:
         # What is empty throughout, or the same, only takes room.
-        idle = [name for name in ("batch", "attempt", "at") if source == Source.EPOCH]
+        idle = ["batch", "at"] if source == Source.EPOCH else []
+        idle += ["attempt"] if idle and attempts == AttemptsShown.LATEST else []
         frame = frame.drop(columns=[name for name in idle if name in frame])
     write_frame(pick(frame, split(columns)), form, output)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +15,7 @@ from .output import complain, say
 
 if TYPE_CHECKING:
     from tracker.journal import JournalInfo
+    from tracker.store.port import Run
     from tracker.store.sql import SqlStore
 
 _chosen: ContextVar[str | None] = ContextVar("store", default=None)
@@ -65,6 +68,15 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="FILTER",
+        help="Only runs that it holds for, such as 'status = \"failed\" and params.lr > 0.01'.",
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -76,6 +88,10 @@ RunArgument = Annotated[
 RunsArgument = Annotated[
     list[str],
     typer.Argument(metavar="RUN…", help="One run or several.", autocompletion=_complete_run),
+]
+ChosenRunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="RUN…", help="Runs; or give --where.", autocompletion=_complete_run),
 ]
 FormatOption = Annotated[
     Format | None,
@@ -122,6 +138,50 @@ def reading_store(url: str | None) -> SqlStore:
     store = open_store(full, create=bool(waiting))
     _deliver(waiting, store, full)
     return store
+
+
+def chosen_runs(
+    runs: list[str] | None,
+    where: str | None,
+    store: SqlStore,
+    *,
+    older_than: str | None = None,
+) -> list[Run]:
+    """The runs that are named, or those that a filter holds for; archived ones and workers too.
+
+    Raises:
+        InvalidArgument: Both, or neither, were given.
+        RunNotFound: None is left.
+    """
+    from tracker.errors import InvalidArgument, RunNotFound
+    from tracker.query import latest_runs, run_of
+
+    if runs and where:
+        raise InvalidArgument("Give runs or --where, not both.")
+    if not runs and where is None and older_than is None:
+        raise InvalidArgument("Which runs? Give their names, or --where.")
+    if runs:
+        found = list({run.uuid: run for run in (run_of(one, store=store) for one in runs)}.values())
+    else:
+        found = latest_runs(where=where, archived=True, workers=True, store=store)
+    if older_than is not None:
+        before = (time.time() - _seconds(older_than)) * 1e6
+        found = [run for run in found if (run.state.last_at or 0) < before]
+    if not found:
+        raise RunNotFound("No run is chosen by that.")
+    return found
+
+
+def _seconds(text: str) -> float:
+    """A length of time such as 30d, 12h, 90m."""
+    from tracker.errors import InvalidArgument
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip().lower())
+    if not match:
+        raise InvalidArgument(
+            f"{text!r} is no length of time. Expected a number and s, m, h, d or w, such as 30d."
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
 def recover(store: SqlStore, url: str | None, uuid: str) -> bool:

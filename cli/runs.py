@@ -16,10 +16,11 @@ from .options import (
     ShortFormat,
     ShortFormatOption,
     StoreOption,
+    WhereOption,
     reading_store,
     split,
 )
-from .output import chosen_format, pick, say, write_frame, write_text
+from .output import chosen_format, pick, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +30,19 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Which runs there are, and all about one.")
 
 _SHOWN = ("status", "name", "experiment", "started", "duration", "epochs")
-_HIDDEN = ("id", "events", "attempt", "error", "host", "uuid", "heartbeat")
+_HIDDEN = ("id", "events", "attempt", "error", "host", "uuid", "heartbeat", "group", "rank", "note",
+           "archived")  # fmt: skip
+#: Those of the hidden ones that are shown where a run has them.
+_TELLING = ("heartbeat", "group", "rank", "archived")
 
 
 @app.command("list")
 def list_runs(
+    where: WhereOption = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived runs too.")] = False,
+    workers: Annotated[
+        bool, typer.Option("--workers", help="Every worker of a training, not its chief only.")
+    ] = False,
     limit: LimitOption = None,
     columns: ColumnsOption = None,
     format: FormatOption = None,
@@ -48,20 +57,29 @@ def list_runs(
     from tracker.query import latest_runs
 
     form = chosen_format(format, output)
-    found = latest_runs(limit=limit, store=reading_store(store))
+    found = latest_runs(
+        where=where, limit=limit, archived=archived, workers=workers, store=reading_store(store)
+    )
     frame = run_frame(found)
     if form != "parquet":  # which keeps the frame's own dtypes
         frame = _exact(frame, found)
     wanted = split(columns)
     if wanted is None and form in ("table", "md"):
-        lost = [name for name in ("heartbeat",) if (frame["status"] == "lost").any()]
-        wanted = [*_SHOWN, *lost, *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN})]
+        telling = [name for name in _TELLING if _tells(frame, name)]
+        wanted = [
+            *_SHOWN,
+            *telling,
+            *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN}),
+        ]
     write_frame(pick(frame, wanted), form, output)
 
 
 @app.command("show")
 def show_run(
     run: RunArgument,
+    history: Annotated[
+        bool, typer.Option("--history", help="What happened to it, and who stated what, instead.")
+    ] = False,
     format: ShortFormatOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -70,6 +88,12 @@ def show_run(
     Example: tracker runs show @last
     """
     from tracker.query import describe
+    from tracker.query import history as history_of
+
+    if history:
+        chosen = format.value if format else "table"
+        write_frame(history_of(run, store=reading_store(store)), chosen)
+        return
 
     facts = describe(run, store=reading_store(store))
     if format in (ShortFormat.JSON, ShortFormat.JSONL):
@@ -78,22 +102,11 @@ def show_run(
         write_text("".join(_section(name, value) for name, value in facts.items()))
 
 
-@app.command("close")
-def close(
-    run: RunArgument,
-    force: Annotated[
-        bool, typer.Option("--force", help="Although its process seems to live: shut it out.")
-    ] = False,
-    store: StoreOption = None,
-) -> None:
-    """State that a lost run will not go on: it has crashed.
-
-    Example: tracker runs close @last
-    """
-    from tracker.facts import close_run
-
-    closed = close_run(run, force=force, store=reading_store(store))
-    say(f"Run {closed.name} is {closed.state.status}.")
+def _tells(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column says something of any run."""
+    if name == "heartbeat":  # that of running ones only says that they run
+        return bool((frame["status"] == "lost").any())
+    return bool(frame[name].notna().any())
 
 
 def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_events_of_a_later_vocabulary(store: SqlStore) -> None:
     """An older program says that it is older, instead of guessing."""
     stream = Stream()
     stream.add("run_began", {"version": 99})
-    store.append(identity("future", 9), stream.records, expected_seq=0)
+    store.append(replace(identity("future", 9), version=99), stream.records, expected_seq=0)
     with pytest.raises(EventsTooNew, match="vocabulary 99"):
         tracker.events("future", store=store)
     assert "future" in list(tracker.runs(store=store)["name"])

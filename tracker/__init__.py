@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from tracker.callback import TrackerCallback, run
     from tracker.errors import TrackerError
     from tracker.event import Event
-    from tracker.facts import close_run
-    from tracker.query import events, metrics, runs, stream
+    from tracker.facts import (
+        archive_run,
+        close_run,
+        note_run,
+        rename_run,
+        restore_run,
+        tag_run,
+        untag_run,
+    )
+    from tracker.grouping import experiment_runs, experiments, rename_experiment
+    from tracker.maintenance import heads, prune_runs, purge_runs, rebuild, store_stats, verify
+    from tracker.query import events, history, metrics, runs, stream
     from tracker.store.opening import open_store
 
 __all__ = [
@@ -23,13 +33,29 @@ __all__ = [
     "TrackerCallback",
     "TrackerError",
     "__version__",
+    "archive_run",
     "close_run",
     "events",
+    "experiment_runs",
+    "experiments",
+    "heads",
+    "history",
     "metrics",
+    "note_run",
     "open_store",
+    "prune_runs",
+    "purge_runs",
+    "rebuild",
+    "rename_experiment",
+    "rename_run",
+    "restore_run",
     "run",
     "runs",
+    "store_stats",
     "stream",
+    "tag_run",
+    "untag_run",
+    "verify",
 ]
 
 # Loading keras takes seconds and pandas half a second: each name loads what it needs.
@@ -37,13 +63,29 @@ _HOMES = {
     "Event": "tracker.event",
     "TrackerCallback": "tracker.callback",
     "TrackerError": "tracker.errors",
+    "archive_run": "tracker.facts",
     "close_run": "tracker.facts",
     "events": "tracker.query",
+    "experiment_runs": "tracker.grouping",
+    "experiments": "tracker.grouping",
+    "heads": "tracker.maintenance",
+    "history": "tracker.query",
     "metrics": "tracker.query",
+    "note_run": "tracker.facts",
     "open_store": "tracker.store.opening",
+    "prune_runs": "tracker.maintenance",
+    "purge_runs": "tracker.maintenance",
+    "rebuild": "tracker.maintenance",
+    "rename_experiment": "tracker.grouping",
+    "rename_run": "tracker.facts",
+    "restore_run": "tracker.facts",
     "run": "tracker.callback",
     "runs": "tracker.query",
+    "store_stats": "tracker.maintenance",
     "stream": "tracker.query",
+    "tag_run": "tracker.facts",
+    "untag_run": "tracker.facts",
+    "verify": "tracker.maintenance",
 }
 
 

@@ -70,8 +70,13 @@ def check_tags(tags: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]
     pairs = tags.items() if isinstance(tags, Mapping) else [(tag, "") for tag in tags]
     checked = {}
     for key, value in pairs:
-        if not isinstance(key, str) or not key.strip() or not isinstance(value, str):
+        if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidArgument(f"tags must be texts. Received: {key!r}: {value!r}.")
+        if not key.strip() or not key.isprintable() or len(key) > _LONGEST_NAME:
+            raise InvalidArgument(
+                f"A tag must be printable, not blank, and have at most {_LONGEST_NAME} characters. "
+                f"Received: {key[:50]!r}."
+            )
         checked[key] = value
     return checked
 

@@ -11,10 +11,15 @@ import pandas as pd
 
 from tracker.event import FACTS, PHASES, Record
 from tracker.logs import decode_many
+from tracker.projections import winners
+from tracker.steps import in_order, steps_of
 from tracker.store.port import Run
 
 #: How logs appear in a frame of events.
 EventLogs = Literal["columns", "dict", "json"]
+
+#: Whether values that a later attempt ran again are shown.
+Attempts = Literal["latest", "all"]
 
 _TIME = "datetime64[us, UTC]"
 
@@ -42,6 +47,10 @@ _RUN_TYPES = {
     "host": "string",
     "uuid": "string",
     "heartbeat": "timedelta64[us]",
+    "group": "string",
+    "rank": "Int64",
+    "note": "string",
+    "archived": _TIME,
 }
 
 _METRIC_TYPES = {
@@ -61,7 +70,7 @@ _METRIC_TYPES = {
 def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
     """One row a record; see `tracker.query.events`."""
     columns = list(zip(*records, strict=True)) or [()] * len(Record._fields)
-    frame = _typed(dict(zip(_EVENT_TYPES, columns, strict=False)), _EVENT_TYPES)
+    frame = typed(dict(zip(_EVENT_TYPES, columns, strict=False)), _EVENT_TYPES)
     texts = columns[-1]
     if logs == "json":
         frame["logs"] = pd.array(list(texts), dtype="string")
@@ -85,7 +94,7 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run; see `tracker.query.runs`."""
     now = time.time_ns() // 1000
     states = [run.state for run in runs]
-    frame = _typed(
+    frame = typed(
         {
             "id": [run.id for run in runs],
             "name": [run.name for run in runs],
@@ -100,6 +109,10 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
             "host": [state.host for state in states],
             "uuid": [run.uuid for run in runs],
             "heartbeat": [_heartbeat(run) for run in runs],
+            "group": [state.group for state in states],
+            "rank": [state.rank for state in states],
+            "note": [state.note for state in states],
+            "archived": [state.archived_at for state in states],
         },
         _RUN_TYPES,
     )
@@ -113,76 +126,36 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return frame
 
 
-def description(run: Run, story: pd.DataFrame) -> dict[str, Any]:
-    """One run as a dict; see `tracker.query.describe`.
-
-    Args:
-        run: The run.
-        story: The frame of its facts, with logs as dicts.
-    """
-    state = run.state
-    (row,) = run_frame([run]).to_dict("records")
-    facts = [(one["kind"], one["logs"]) for one in story.to_dict("records")]
-    began: dict[str, Any] = next((data for kind, data in facts if kind == "run_began"), {})
-    ends = [data for kind, data in facts if kind in ("run_ended", "run_crashed")]
-    error = (ends[-1].get("error") or {}) if ends and state.error_type else {}
-    head = ["name", "id", "uuid", "experiment", "status", "started", "duration", "epochs",
-            "events", "attempt", "error"]  # fmt: skip
-    if state.status in ("running", "lost"):
-        head.append("heartbeat")
-    plain = {name: None if row[name] is pd.NA else row[name] for name in head}
-    if ends and ends[-1].get("reason"):
-        plain["error"] = ends[-1]["reason"]
-    calls = [data for kind, data in facts if kind == "call_began"]
-    return {
-        **plain,
-        "traceback": error.get("traceback"),
-        "tags": dict(state.tags),
-        "params": dict(began.get("params") or {}),
-        "calls": dict(enumerate(calls, 1)),
-        "model": dict(began.get("model") or {}),
-        "environment": dict(began.get("environment") or {}),
-        "metrics": [
-            {
-                "phase": phase,
-                "metric": metric,
-                "last": one.last,
-                "min": one.minimum,
-                "min_epoch": one.minimum_epoch,
-                "max": one.maximum,
-                "max_epoch": one.maximum_epoch,
-            }
-            for (phase, metric), one in sorted(state.metrics.items())
-        ],
-    }
-
-
-def metric_frame(run: str, records: Sequence[Record], kinds: Sequence[str]) -> pd.DataFrame:
+def metric_frame(
+    run: str, records: Sequence[Record], kinds: Sequence[str], attempts: Attempts = "latest"
+) -> pd.DataFrame:
     """Tidy values of a run's records.
 
     Args:
         run: The run's name.
         records: Records of `kinds`, and for the steps `call_began` and `train_batch_end`.
         kinds: The kinds whose values are wanted.
+        attempts: `"latest"`, or `"all"` to keep what a later attempt ran again.
     """
-    phases, planned = _calls(records)
-    records = _winners(records)
+    phases = _phases(records)
+    steps = dict(zip((one.seq for one in records), steps_of(records), strict=True))
+    shown = list(records) if attempts == "all" else in_order(winners(records))
     wanted = [
-        (record, step)
-        for record, step in zip(records, _steps(records, planned), strict=True)
+        record
+        for record in shown
         if record.kind in kinds
         and (record.kind != "test_end" or phases.get((record.attempt, record.call)) == "test")
     ]
-    decoded = decode_many([record.logs for record, _ in wanted])
+    decoded = decode_many([record.logs for record in wanted])
     rows = [
-        (run, PHASES[record.kind], record.attempt, record.call, record.epoch, record.batch, step,
-         record.at, name, float(value))
-        for (record, step), data in zip(wanted, decoded, strict=True)
+        (run, PHASES[record.kind], record.attempt, record.call, record.epoch, record.batch,
+         steps[record.seq], record.at, name, float(value))
+        for record, data in zip(wanted, decoded, strict=True)
         for name, value in data.items()
         if isinstance(value, int | float)
     ]  # fmt: skip
     columns = list(zip(*rows, strict=True)) or [()] * len(_METRIC_TYPES)
-    return _typed(dict(zip(_METRIC_TYPES, columns, strict=True)), _METRIC_TYPES)
+    return typed(dict(zip(_METRIC_TYPES, columns, strict=True)), _METRIC_TYPES)
 
 
 def wide_frame(frame: pd.DataFrame) -> pd.DataFrame:
@@ -198,55 +171,13 @@ def wide_frame(frame: pd.DataFrame) -> pd.DataFrame:
     return index
 
 
-def _calls(
-    records: Sequence[Record],
-) -> tuple[dict[tuple[int, int | None], str], dict[tuple[int, int | None], int]]:
-    """Phase, and batches in an epoch where Keras knew them, of each (attempt, call)."""
+def _phases(records: Sequence[Record]) -> dict[tuple[int, int | None], str]:
+    """The phase of each (attempt, call)."""
     begun = [record for record in records if record.kind == "call_began"]
-    phases, planned = {}, {}
-    for record, data in zip(begun, decode_many([one.logs for one in begun]), strict=True):
-        key = (record.attempt, record.call)
-        phases[key] = str(data.get("phase"))
-        steps = (data.get("params") or {}).get("steps")
-        if isinstance(steps, int):
-            planned[key] = steps
-    return phases, planned
-
-
-def _winners(records: Sequence[Record]) -> list[Record]:
-    """Without what a later attempt ran again: the same call, epoch, batch and kind."""
-    if not records or records[-1].attempt == 1:
-        return list(records)
-    latest: dict[tuple[Any, ...], int] = {}
-    for record in records:  # attempts never fall along a stream
-        latest[record.call, record.epoch, record.batch, record.kind] = record.attempt
-    return [
-        record
-        for record in records
-        if latest[record.call, record.epoch, record.batch, record.kind] == record.attempt
-    ]
-
-
-def _steps(
-    records: Sequence[Record], planned: dict[tuple[int, int | None], int]
-) -> list[int | None]:
-    """For each record, the training batches since the run began; None where unknown."""
-    steps: list[int | None] = []
-    before: int | None = 0
-    inside = 0
-    epoch: tuple[int, int | None, int | None] | None = None
-    for record in records:
-        here = (record.attempt, record.call, record.epoch)
-        if record.kind in ("train_batch_end", "epoch_end") and here != epoch:
-            before = None if before is None else before + inside
-            inside, epoch = 0, here
-        if record.kind == "train_batch_end" and record.batch is not None:
-            inside = max(inside, record.batch + 1)
-        elif record.kind == "epoch_end" and not inside:  # batches were not recorded
-            inside = planned.get(here[:2], 0)
-            before = before if inside else None
-        steps.append(None if before is None else before + inside)
-    return steps
+    return {
+        (record.attempt, record.call): str(data.get("phase"))
+        for record, data in zip(begun, decode_many([one.logs for one in begun]), strict=True)
+    }
 
 
 def _duration(run: Run, now: int) -> int | None:
@@ -284,7 +215,7 @@ def _column(values: list[Any]) -> Any:
     return pd.Series(values, dtype="object").to_numpy()
 
 
-def _typed(columns: dict[str, Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
+def typed(columns: dict[str, Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
     """A frame of `columns` with the given dtypes; times come as integer microseconds."""
     return pd.DataFrame({name: _array(columns[name], dtype) for name, dtype in types.items()})
 

@@ -16,8 +16,8 @@ from sqlalchemy import Select, desc, func, select
 from tracker.errors import EventsTooNew, InvalidArgument, UnknownColumn
 from tracker.event import HOOKS, VERSION, Event, Record, check_kinds
 from tracker.frames import (
+    Attempts,
     EventLogs,
-    description,
     event_frame,
     metric_frame,
     run_frame,
@@ -25,12 +25,14 @@ from tracker.frames import (
 )
 from tracker.liveness import with_lost
 from tracker.logs import to_event
-from tracker.selection import select_run
+from tracker.selection import listed, select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
 from tracker.store.port import Run
+from tracker.store.reading import select_records, upcaster
 from tracker.store.rows import load_runs
 from tracker.store.sql import SqlStore
+from tracker.story import STORY_KINDS, description, history_frame
 
 #: A store: its URL, an open one, or None for the default (see `tracker.location.store_url`).
 Store = str | SqlStore | None
@@ -41,35 +43,65 @@ _METRIC_KINDS = {
 }
 
 
-def runs(*, limit: int | None = None, store: Store = None) -> pd.DataFrame:
+def runs(
+    *,
+    where: str | None = None,
+    limit: int | None = None,
+    archived: bool = False,
+    workers: bool = False,
+    store: Store = None,
+) -> pd.DataFrame:
     """The runs of a store, the latest first.
 
     Args:
+        where: Only those that it holds for: see docs/how-to/where.md.
         limit: How many at the most.
+        archived: Archived ones too.
+        workers: Of processes that trained together, not the chief only.
         store: The store.
 
     Returns:
         One row a run: `id`, `name`, `experiment`, `status`, `started`, `duration` (until now
         for a running one), `epochs` (that ended), `events`, `attempt`, `error`, `host`,
-        `uuid`, `heartbeat` (since a running or lost run's writer last told that it lives), then
+        `uuid`, `heartbeat` (since a running or lost run's writer last told that it lives),
+        `group`, `rank` (in it), `note`, `archived` (when), then
         a column for the last value of each metric: the name of epoch metrics as Keras logs them
         (`loss`, `val_loss`), `test_` before those of evaluates of their own.
 
     Raises:
+        InvalidFilter: `where` cannot be understood.
         TrackerError: The store cannot be read.
     """
-    return run_frame(latest_runs(limit=limit, store=store))
+    return run_frame(
+        latest_runs(where=where, limit=limit, archived=archived, workers=workers, store=store)
+    )
 
 
-def latest_runs(*, limit: int | None = None, store: Store = None) -> list[Run]:
-    """The runs of a store with everything that its projections say, the latest first."""
+def latest_runs(
+    *,
+    where: str | None = None,
+    limit: int | None = None,
+    archived: bool = False,
+    workers: bool = False,
+    store: Store = None,
+) -> list[Run]:
+    """As `runs`, with everything that the store's projections say."""
+    condition = listed(archived=archived, workers=workers)
+    if where is not None:
+        from tracker.where import compile_where  # loads a parser, which others need not wait for
+
+        condition &= compile_where(where)
     order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
-    wanted = select(schema.runs.c.uuid).order_by(*order).limit(limit)
+    wanted = select(schema.runs.c.uuid).where(condition).order_by(*order).limit(limit)
     with opened_store(store) as opened, opened.reading() as connection:
         uuids = list(connection.execute(wanted).scalars())
-        found = load_runs(connection, None if limit is None else uuids)
+        found = (
+            load_runs(connection, where=condition)
+            if limit is None
+            else load_runs(connection, uuids)
+        )
     by_uuid = {one.uuid: one for one in with_lost(found)}
-    return [by_uuid[uuid] for uuid in uuids]
+    return [by_uuid[uuid] for uuid in uuids if uuid in by_uuid]
 
 
 def run_of(run: str | int, *, store: Store = None) -> Run:
@@ -90,18 +122,32 @@ def describe(run: str | int, *, store: Store = None) -> dict[str, Any]:
     """Everything about one run that is not its stream, for showing.
 
     Returns:
-        `name`, `id`, `uuid`, `experiment`, `status`, `started`, `duration`, `epochs`, `events`,
-        `attempt`, `error`, `traceback`; `tags`, `params`, `calls`, `model`, `environment` as
-        dicts; `metrics` as a list of dicts: phase, metric, last, min and max with their epochs.
+        `name`, `id`, `uuid`, `experiment`, `group`, `rank`, `status`, `started`, `duration`,
+        `epochs`, `events`, `attempt`, `error`, `pruned` (events dropped), `note`, `traceback`;
+        `tags`, `params`, `attempts` (of a run that was resumed, with the params that changed),
+        `calls`, `model`, `environment` as dicts; `metrics` as a list of dicts: phase, metric,
+        last, min and max with their epochs.
 
     Raises:
         RunNotFound, AmbiguousRun: It is not exactly one.
     """
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
-        facts = ["run_began", "run_resumed", "call_began", "run_ended", "run_crashed"]
-        story = events(found.uuid, kind=facts, logs="dict", store=opened)
-    return description(found, story)
+        return description(found, _story(opened, found))
+
+
+def history(run: str | int, *, store: Store = None) -> pd.DataFrame:
+    """What happened to a run: how attempts began and ended, and what people stated.
+
+    Returns:
+        One row a fact: `seq`, `at`, `kind`, `attempt`, `by` (user and host, of facts by hand),
+        `what`.
+
+    Raises:
+        RunNotFound, AmbiguousRun: It is not exactly one.
+    """
+    with opened_store(store) as opened:
+        return history_frame(_story(opened, run_of(run, store=opened)))
 
 
 def events(
@@ -150,7 +196,7 @@ def events(
         wanted = wanted.where(schema.events.c.seq > after)
         if until is not None:
             wanted = wanted.where(schema.events.c.seq <= until)
-        return event_frame(_fetch(opened, wanted, limit=limit, tail=tail), logs)
+        return event_frame(_fetch(opened, found, wanted, limit=limit, tail=tail), logs)
 
 
 def stream(
@@ -196,11 +242,13 @@ def metrics(
     source: Literal["epoch", "batch"] = "epoch",
     names: str | Sequence[str] | None = None,
     wide: bool = False,
+    attempts: Attempts = "latest",
     store: Store = None,
 ) -> pd.DataFrame:
     """The values that Keras logged, of one run or several.
 
-    Where an epoch was run again by a later attempt, the latest attempt's values count.
+    Where an epoch was run again by a later attempt, the latest attempt's values count: for each
+    call, epoch, batch and kind.
 
     Args:
         run: A RUN (see `events`), or several.
@@ -208,12 +256,14 @@ def metrics(
             at the end of batches, which in Keras are means since the epoch began.
         names: Only these metrics.
         wide: A column for each metric instead of a row for each value.
+        attempts: `"all"`: what a later attempt ran again, too.
         store: The store.
 
     Returns:
         Columns `run` (name), `phase` (train, or test for validation batches and evaluates of
         their own), `attempt`, `call`, `epoch`, `batch`, `step` (training batches since the
-        run began), `at`, then `metric` and `value`, or a column for each metric.
+        run began), `at`, then `metric` and `value`, or a column for each metric. The frame's
+        `attrs["thinned"]` has the names of runs whose batch events were pruned.
 
     Raises:
         RunNotFound, AmbiguousRun: A run is not exactly one.
@@ -221,18 +271,23 @@ def metrics(
     """
     if source not in _METRIC_KINDS:
         raise InvalidArgument(f"source must be 'epoch' or 'batch'. Received: {source!r}.")
+    if attempts not in ("latest", "all"):
+        raise InvalidArgument(f"attempts must be 'latest' or 'all'. Received: {attempts!r}.")
     asked = [run] if isinstance(run, str | int) else list(run)
     with opened_store(store) as opened:
-        parts = []
+        parts, thinned = [], []
         for one in asked:
             found = _run(opened, one)
             kinds = ("call_began", "train_batch_end", *_METRIC_KINDS[source])
-            records = _fetch(opened, _select_events(found.id, kind=sorted(set(kinds))))
-            parts.append(metric_frame(found.name, records, _METRIC_KINDS[source]))
+            records = _fetch(opened, found, _select_events(found.id, kind=sorted(set(kinds))))
+            parts.append(metric_frame(found.name, records, _METRIC_KINDS[source], attempts))
+            thinned += [found.name] if found.state.dropped else []
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     if names is not None:
         frame = _only(frame, [names] if isinstance(names, str) else list(names))
-    return wide_frame(frame) if wide else frame
+    frame = wide_frame(frame) if wide else frame
+    frame.attrs["thinned"] = thinned if source == "batch" else []
+    return frame
 
 
 @contextmanager
@@ -271,7 +326,7 @@ def _select_events(
     epoch: int | None = None,
 ) -> Select[Any]:
     events = schema.events
-    wanted = select(*(events.c[name] for name in Record._fields)).where(events.c.run_id == run_id)
+    wanted = select_records(run_id)
     if kind is not None:
         kinds = check_kinds(kind if isinstance(kind, str) else list(kind))
         wanted = wanted.where(events.c.kind.in_(kinds))
@@ -284,16 +339,27 @@ def _select_events(
     return wanted
 
 
+def _story(store: SqlStore, run: Run) -> list[Event]:
+    wanted = _select_events(run.id, kind=STORY_KINDS)
+    return [to_event(record) for record in _fetch(store, run, wanted)]
+
+
 def _fetch(
-    store: SqlStore, wanted: Select[Any], *, limit: int | None = None, tail: int | None = None
+    store: SqlStore,
+    run: Run,
+    wanted: Select[Any],
+    *,
+    limit: int | None = None,
+    tail: int | None = None,
 ) -> list[Record]:
     seq = schema.events.c.seq
     ordered = wanted.order_by(seq).limit(limit)
     if tail is not None:
         ordered = wanted.order_by(desc(seq)).limit(tail)
     with store.reading() as connection:
+        as_today = upcaster(connection, run)
         records = [Record(*row) for row in connection.execute(ordered)]
-    return records if tail is None else records[::-1]
+    return as_today(records if tail is None else records[::-1])
 
 
 def _only(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:

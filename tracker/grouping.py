@@ -1,0 +1,257 @@
+"""Experiments: the names that group runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import func, select
+
+from tracker.arguments import check_text
+from tracker.errors import InvalidArgument, RunExists, RunNotFound
+from tracker.facts import person
+from tracker.frames import run_frame, typed
+from tracker.liveness import with_lost
+from tracker.projections import RunState
+from tracker.query import Store, opened_store
+from tracker.selection import listed
+from tracker.store import schema
+from tracker.store.port import Run
+from tracker.store.rows import load_runs
+from tracker.store.sql import SqlStore
+
+#: Which end of a metric is the better one; None: as its name tells.
+Mode = Literal["min", "max"]
+
+#: How words end in the names of metrics that are better when they are greater, and of others.
+_GREATER = tuple(
+    "acc accuracy auc correlation dice f1 fbeta iou precision r2 recall score sensitivity "
+    "similarity specificity".split()
+)
+_LESS = ("loss", "error", "brier")
+
+#: How many experiments are named to somebody who asks for one that is not there.
+_NAMED = 20
+
+_TYPES = {
+    "experiment": "string",
+    "runs": "Int64",
+    "groups": "Int64",
+    "running": "Int64",
+    "finished": "Int64",
+    "failed": "Int64",
+    "started": "datetime64[us, UTC]",
+    "latest": "datetime64[us, UTC]",
+    "best_run": "string",
+    "best": "float64",
+}
+
+
+def better(metric: str, mode: Mode | None = None) -> Mode:
+    """Whether less or more of a metric is better.
+
+    Args:
+        metric: Its name, such as `val_loss`.
+        mode: What the user says, which counts.
+
+    Raises:
+        InvalidArgument: The mode is none.
+    """
+    if mode is None:
+        # Keras numbers metrics of one name: auc_1. IoU is two words to it: mean_io_u.
+        words = metric.lower().replace("io_u", "iou").split("_")
+        words += [word.rstrip("0123456789") for word in words]
+        greater = any(word.endswith(_GREATER) for word in words)
+        return "max" if greater and not any(word.endswith(_LESS) for word in words) else "min"
+    if mode not in ("min", "max"):
+        raise InvalidArgument(f"mode must be 'min' or 'max'. Received: {mode!r}.")
+    return mode
+
+
+def experiments(
+    *, metric: str = "val_loss", mode: Mode | None = None, store: Store = None
+) -> pd.DataFrame:
+    """The experiments of a store, the latest first.
+
+    Runs that are listed count: not archived ones, and of processes that train together the chief.
+
+    Args:
+        metric: What runs are judged by, over their epochs; `test_loss` is an evaluate's `loss`.
+        mode: Which end of it is better, `"min"` or `"max"`; by default as its name tells.
+        store: The store.
+
+    Returns:
+        One row an experiment (missing for runs of none): `experiment`, `runs`, `groups`,
+        `running`, `finished`, `failed` (or interrupted, crashed, lost), `started` (its first run),
+        `latest` (its last one), `best_run`, `best` (the value).
+
+    Raises:
+        InvalidArgument: `mode` is wrong.
+    """
+    direction = better(metric, mode)
+    with opened_store(store) as opened, opened.reading() as connection:
+        runs = with_lost(load_runs(connection, where=listed()))
+    found: dict[str | None, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.state.experiment, []).append(run)
+    rows = []
+    for name, members in found.items():
+        states = [run.state for run in members]
+        best, value = _ranked(members, metric, direction)[0]
+        began = [state.began_at for state in states if state.began_at is not None]
+        statuses = [state.status for state in states]
+        groups = {state.group for state in states if state.group}
+        rows.append(
+            (name, len(states), len(groups), statuses.count("running"),
+             statuses.count("finished"),
+             sum(status not in ("running", "finished") for status in statuses),
+             min(began, default=None), max(began, default=None),
+             None if value is None else best.name, value)
+        )  # fmt: skip
+    rows.sort(key=lambda row: row[7] or 0, reverse=True)
+    columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
+    return typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
+
+
+def experiment_runs(
+    experiment: str, *, metric: str = "val_loss", mode: Mode | None = None, store: Store = None
+) -> pd.DataFrame:
+    """The runs of an experiment, the best first.
+
+    Args:
+        experiment: Its name.
+        metric: What they are judged by: see `experiments`.
+        mode: Which end of it is better.
+        store: The store.
+
+    Returns:
+        The columns of `tracker.runs`, and `best` after `status`: the metric's best value. Of
+        equally good runs the latest comes first; those without a value come last.
+
+    Raises:
+        RunNotFound: There is no such experiment.
+        InvalidArgument: `mode` is wrong.
+    """
+    ranked = ranked_runs(experiment, metric=metric, mode=mode, store=store)
+    return with_best(run_frame([run for run, _ in ranked]), [value for _, value in ranked])
+
+
+def ranked_runs(
+    experiment: str, *, metric: str = "val_loss", mode: Mode | None = None, store: Store = None
+) -> list[tuple[Run, float | None]]:
+    """As `experiment_runs`, with everything that the store's projections say."""
+    direction = better(metric, mode)
+    with opened_store(store) as opened:
+        _check_exists(opened, experiment)
+        with opened.reading() as connection:
+            condition = listed() & (schema.runs.c.experiment == experiment)
+            runs = with_lost(load_runs(connection, where=condition))
+    return _ranked(runs, metric, direction)
+
+
+def with_best(frame: pd.DataFrame, best: Sequence[float | None]) -> pd.DataFrame:
+    """A frame of runs with the column `best` after `status`."""
+    if "best" in frame:  # a metric of that name
+        frame = frame.rename(columns={"best": "logs.best"})
+    values = np.array([np.nan if value is None else value for value in best], dtype="float64")
+    frame.insert(list(frame.columns).index("status") + 1, "best", values)
+    return frame
+
+
+def metric_names(*, store: Store = None) -> list[str]:
+    """What runs of a store can be judged by."""
+    metrics = schema.run_metrics.c
+    wanted = select(metrics.phase, metrics.metric).distinct()
+    with opened_store(store) as opened, opened.reading() as connection:
+        found = connection.execute(wanted).all()
+    return sorted(row.metric if row.phase == "train" else f"test_{row.metric}" for row in found)
+
+
+def rename_experiment(
+    experiment: str, name: str, *, merge: bool = False, store: Store = None
+) -> int:
+    """Give an experiment another name, on each of its runs; returns how many.
+
+    Args:
+        experiment: Its name.
+        name: The new one.
+        merge: Although there is an experiment of that name: they become one.
+        store: The store.
+
+    Raises:
+        RunNotFound: There is no such experiment.
+        RunExists: There is one of the new name.
+    """
+    check_text("the new name", name)
+    with opened_store(store) as opened:
+        _check_exists(opened, experiment)
+        there = _count(opened, name)
+        if there and not merge and name != experiment:
+            raise RunExists(
+                f"There is an experiment {name!r} already, with {there} "
+                f"run{'s' if there > 1 else ''}. --merge makes the two one."
+            )
+        uuids = _uuids(opened, experiment) if name != experiment else []
+        for uuid in uuids:
+            opened.declare(uuid, "experiment_changed", {"experiment": name, "by": person()})
+    return len(uuids)
+
+
+def _ranked(runs: Sequence[Run], metric: str, direction: Mode) -> list[tuple[Run, float | None]]:
+    """Runs with their best values, the best first, of equally good ones the latest."""
+    latest = sorted(runs, key=lambda run: (run.state.began_at or 0, run.id), reverse=True)
+    found = [(run, _best(run.state, metric, direction)) for run in latest]
+    known = [(run, value) for run, value in found if value is not None]
+    sign = 1 if direction == "min" else -1
+    known.sort(key=lambda pair: sign * pair[1])
+    return [*known, *((run, value) for run, value in found if value is None)]
+
+
+def _best(state: RunState, metric: str, direction: Mode) -> float | None:
+    found = state.metrics.get(("train", metric))
+    if found is None and metric.startswith("test_"):
+        found = state.metrics.get(("test", metric.removeprefix("test_")))
+    if found is None:
+        return None
+    return found.minimum if direction == "min" else found.maximum
+
+
+def _check_exists(store: SqlStore, experiment: str) -> None:
+    if _count(store, experiment):
+        return
+    column = schema.runs.c.experiment
+    wanted = select(column).where(column.is_not(None)).distinct().order_by(column)
+    with store.reading() as connection:
+        names = list(connection.execute(wanted).scalars())
+    near = get_close_matches(experiment, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    there = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+    raise RunNotFound(f"There is no experiment {experiment!r}.{hint} There are: {there or 'none'}.")
+
+
+def _count(store: SqlStore, experiment: str) -> int:
+    if not _can_be_stored(experiment):
+        return 0
+    counting = select(func.count()).select_from(schema.runs)
+    with store.reading() as connection:
+        return int(
+            connection.execute(counting.where(schema.runs.c.experiment == experiment)).scalar_one()
+        )
+
+
+def _can_be_stored(text: str) -> bool:
+    """Whether a database can have the text: one from a command line may be no text at all."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
+def _uuids(store: SqlStore, experiment: str) -> list[str]:
+    wanted = select(schema.runs.c.uuid).where(schema.runs.c.experiment == experiment)
+    with store.reading() as connection:
+        return list(connection.execute(wanted.order_by(schema.runs.c.id)).scalars())
