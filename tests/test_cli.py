@@ -290,7 +290,7 @@ def test_db_check_finds_a_hole(store: Path) -> None:
     connection.commit()
     connection.close()
     done = tracker("db", "check", code=6)
-    assert "Run 'alpha' should have the events 1 to 32, and has 31" in done.stderr
+    assert "Run 'alpha' should have 32 events from 1 to 32, and has 31" in done.stderr
 
 
 def test_stores_that_cannot_be_used(

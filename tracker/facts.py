@@ -172,14 +172,14 @@ def refuse_living(run: Run, what: str) -> None:
     """
     if run.state.status != "running":
         return
-    if run.uuid in alive_here():
-        raise RunAlive(
-            f"Run {run.name!r} {sign_of_life(run)}. Stop that process; its run is then ended by "
-            "the next command."
-        )
+    after = (
+        "the next command ends its run"
+        if run.uuid in alive_here()
+        else f"{LOST_SECONDS:.0f} seconds later the run is lost"
+    )
     raise RunAlive(
-        f"Run {run.name!r} {sign_of_life(run)}. Stop it; {LOST_SECONDS:.0f} seconds later the run "
-        f"is lost and can be {what}. --force does it now, and shuts that process out."
+        f"Run {run.name!r} {sign_of_life(run)}. Stop it; {after}, which can then be {what}. "
+        "--force does it now, and shuts that process out."
     )
 
 

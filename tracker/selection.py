@@ -65,7 +65,8 @@ def listed(*, archived: bool = False, workers: bool = False) -> ColumnElement[bo
 
 def run_names(store: SqlStore, prefix: str = "", limit: int = 50) -> list[str]:
     """Names of the latest runs that begin with `prefix`, for shell completion."""
-    wanted = select(runs.c.name).where(runs.c.name.startswith(prefix, autoescape=True))
+    begins = runs.c.name.startswith(prefix, autoescape=True)
+    wanted = select(runs.c.name).where(begins).where(runs.c.status != PURGED)
     with store.reading() as connection:
         return list(connection.execute(wanted.order_by(desc(runs.c.id)).limit(limit)).scalars())
 
@@ -107,7 +108,7 @@ def _by_prefix(connection: Connection, text: str) -> int:
             more = " …" if len(found) > _CANDIDATES else ""
             listed = ", ".join(f"{row.name} (id {row.id})" for row in found[:_CANDIDATES])
             raise AmbiguousRun(f"More than one run begins with {text!r}: {listed}{more}.")
-    latest = connection.execute(wanted.limit(1000)).all()
+    latest = connection.execute(wanted.where(runs.c.status != PURGED).limit(1000)).all()
     if not latest:
         raise RunNotFound(
             f"There is no run {text!r}: the store is empty. Train with a TrackerCallback first, "

@@ -95,6 +95,12 @@ def audit(connection: Connection, run: Run) -> Iterator[Finding]:
     yield from trail.end()
 
 
+def pruned_until(connection: Connection, run: Run) -> int:
+    """The last seq that pruning of a run has looked at; 0: it was not pruned."""
+    pruned = _last_of(connection, run, "events_pruned")
+    return int(decode(pruned.logs).get("until") or 0) if pruned else 0
+
+
 def compare(connection: Connection, run: Run, head: Head) -> Iterator[Finding]:
     """What tells that a run's history is not the one that had this head."""
     appends = schema.appends
@@ -176,7 +182,7 @@ class _Trail:
         run = self._run
         if self._head != run.head:
             yield Finding(
-                self._next, None, f"the chain ends at event {self._next - 1}, and not with the head "
+                self._next, None, f"the chain ends at event {self._next - 1}, without the head "
                 "that the run has: its end was cut off, or rewritten",
             )  # fmt: skip
         elif run.state.last_seq != self._next - 1:

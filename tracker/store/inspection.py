@@ -10,6 +10,7 @@ from tracker.location import sqlite_path
 from tracker.masking import mask_url
 from tracker.store import migrate, schema
 from tracker.store.opening import connect_store
+from tracker.store.port import PURGED
 from tracker.store.sql import SqlStore
 
 
@@ -44,8 +45,11 @@ def inspect_store(url: str) -> StoreFacts:
             runs = events = None
             if found is not None:
                 runs = connection.execute(select(func.count()).select_from(schema.runs)).scalar()
-                # Streams have no gaps, so their lengths are known without counting rows.
-                length = func.coalesce(func.sum(schema.runs.c.last_seq), 0)
+                # Streams have no gaps but those that are known: no need to count rows.
+                there = schema.runs.c.last_seq
+                if found == schema.REVISION:
+                    there -= schema.runs.c.dropped
+                length = func.coalesce(func.sum(there), 0)
                 events = int(connection.execute(select(length)).scalar_one())
             engine = connection.dialect.name
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
@@ -96,21 +100,31 @@ def check_store(store: SqlStore, *, quick: bool = False) -> list[str]:
             .subquery()
         )
         streams = connection.execute(
-            select(runs.c.name, runs.c.last_seq, counted, covered.c.number.label("covered"))
+            select(
+                runs.c.name,
+                runs.c.status,
+                runs.c.last_seq,
+                runs.c.dropped,
+                counted,
+                covered.c.number.label("covered"),
+            )
             .outerjoin(counted, counted.c.run_id == runs.c.id)
             .outerjoin(covered, covered.c.run_id == runs.c.id)
             .order_by(runs.c.id)
         ).all()
     for row in streams:
         number, first, last = row.number or 0, row.first or 0, row.last or 0
-        if number != row.last_seq or last != row.last_seq or first > 1:
+        begin = row.dropped + 1 if row.status == PURGED else 1
+        wanted = row.last_seq - row.dropped
+        if (number, first, last) != (wanted, begin, row.last_seq):
             problems.append(
-                f"Run {row.name!r} should have the events 1 to {row.last_seq}, and has {number} "
-                f"from {first} to {last}."
+                f"Run {row.name!r} should have {wanted} events from {begin} to {row.last_seq}, and "
+                f"has {number} from {first} to {last}."
             )
-        elif (row.covered or 0) != row.last_seq:
+        elif (row.covered or 0) != row.last_seq - begin + 1:
             problems.append(
-                f"Run {row.name!r} has {row.last_seq} events, but appends of {row.covered or 0}."
+                f"Run {row.name!r} has events up to {row.last_seq}, but appends of "
+                f"{row.covered or 0}."
             )
     return problems
 

@@ -16,12 +16,13 @@ from sqlalchemy import Connection, delete, desc, func, insert, select, update
 
 from tracker.event import VERSION, Record, chained, marks_of
 from tracker.logs import decode
+from tracker.names import uuid7
 from tracker.projections import RunState, fold
-from tracker.store import schema
+from tracker.store import auditing, schema
 from tracker.store.port import GENESIS, PURGED, Run
 from tracker.store.reading import select_records, upcaster
 from tracker.store.rows import state_values, store_changes
-from tracker.store.sql import SqlStore
+from tracker.store.sql import SqlStore, free_name
 
 _PARTS = (schema.run_params, schema.run_tags, schema.run_metrics)
 
@@ -156,8 +157,8 @@ def _folded(connection: Connection, run_id: int) -> tuple[Run, int]:
 
 def _identity(records: Sequence[Record], state: RunState) -> dict[str, Any]:
     """What a run's row was, as far as its first event tells."""
-    data = decode(records[0].logs)
-    uuid = str(data.get("uuid"))
+    data = decode(records[0].logs) if records else {}
+    uuid = str(data.get("uuid") or uuid7())
     purged = state.status == PURGED
     return {"uuid": uuid, "given_name": uuid if purged else str(data.get("name") or uuid)}
 
@@ -169,6 +170,8 @@ def _replace(connection: Connection, run: Run) -> None:
     there = connection.execute(locked).first()
     if there and bytes(there.head) != run.head:  # its writer was faster
         run, _ = _folded(connection, run.id)
+    if there is None:
+        run = replace(run, given_name=free_name(connection, run.given_name))
     # Names that were mixed up are given back one by one.
     mixed_up = update(runs).where(runs.c.name == run.name).where(runs.c.id != run.id)
     connection.execute(mixed_up.values(name=runs.c.uuid))
@@ -189,12 +192,18 @@ def _replace(connection: Connection, run: Run) -> None:
 def _seal(connection: Connection, run: Run) -> None:
     """Seal a run's stream as it is now, where nothing is left of what sealed it."""
     head, first = GENESIS, 1
-    wanted = select_records(run.id).order_by(schema.events.c.seq).limit(_PIECE)
+    seq = schema.events.c.seq
+    pruned_until = auditing.pruned_until(connection, run)
     while True:
-        rows = connection.execute(wanted.where(schema.events.c.seq >= first)).all()
-        if not rows:
+        wanted = select_records(run.id).where(seq >= first).order_by(seq).limit(_PIECE)
+        if first <= pruned_until:  # what pruning left is vouched for in another way
+            wanted = wanted.where(seq <= pruned_until)
+        records = [Record(*row) for row in connection.execute(wanted)]
+        if not records:
             break
-        records = [Record(*row) for row in rows]
+        if first == 1 and records[0].kind == "run_purged":
+            head = bytes.fromhex(str(decode(records[0].logs).get("head") or ""))
+            first = records[0].seq
         after = chained(head, records)
         connection.execute(
             insert(schema.appends).values(

@@ -311,10 +311,7 @@ def _moved(
 
 
 def _create(connection: Connection, run: RunIdentity) -> Run:
-    n = 1
-    while _holder(connection, nth_name(run.name, n)):
-        n += 1
-    given = nth_name(run.name, n)
+    given = free_name(connection, run.name)
     identity: dict[str, Any] = {
         "uuid": run.uuid,
         "given_name": given,
@@ -325,6 +322,14 @@ def _create(connection: Connection, run: RunIdentity) -> Run:
     new = insert(schema.runs).values(name=given, **identity, **state_values(state))
     run_id = connection.execute(new.returning(schema.runs.c.id)).scalar_one()
     return Run(id=run_id, state=state, **identity)
+
+
+def free_name(connection: Connection, name: str) -> str:
+    """The name that a new run gets which asks for this one."""
+    n = 1
+    while _holder(connection, nth_name(name, n)):
+        n += 1
+    return nth_name(name, n)
 
 
 def _holder(connection: Connection, name: str) -> str | None:
