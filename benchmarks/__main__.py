@@ -8,19 +8,28 @@ from __future__ import annotations
 import argparse
 import gc
 
-from benchmarks import drain, hook, memory, training
+from benchmarks import care, drain, hook, memory, training
 from benchmarks.table import machine, table
-from tests.postgres import installations, running_server
+from tests.postgres import PostgresServer, installations, running_server
 from tracker.delivery import collect_seldom
 from tracker.store.opening import connect_store, upgrade_store
 
-PARTS = ["hook", "drain", "memory", "training"]
+PARTS = ["hook", "drain", "care", "memory", "training"]
+
+
+def server_url(server: PostgresServer) -> str:
+    """The URL of a new database with our tables."""
+    url = server.create_database()
+    store = connect_store(url)
+    upgrade_store(store)
+    store.close()
+    return url
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", help="of hook, drain, memory, training; default: all")
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--events", type=int, default=100_000, help="in each measurement")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
     arguments = parser.parse_args()
@@ -32,14 +41,13 @@ def main() -> None:
     gc.freeze()
     found = []
     with running_server() as server:
-        url = server.create_database()
-        store = connect_store(url)
-        upgrade_store(store)
-        store.close()
+        url = server_url(server)
         if "hook" in what:
             found += hook.figures(arguments.events, arguments.repeat, url)
         if "drain" in what:
             found += drain.figures(arguments.events, arguments.repeat, url)
+        if "care" in what:
+            found += care.figures(arguments.events, arguments.repeat, server_url(server))
         if "memory" in what:
             found += memory.figures(50 * arguments.events)
         if "training" in what:

@@ -16,7 +16,7 @@ from .options import (
     split,
 )
 from .output import chosen_format, pick, say, write_frame
-from .runs import _exact
+from .runs import exact
 
 if TYPE_CHECKING:
     from tracker.store.sql import SqlStore
@@ -88,7 +88,7 @@ def show_experiment(
     found = [run for run, _ in ranked]
     frame = run_frame(found)
     if form != "parquet":  # which keeps the frame's own dtypes
-        frame = _exact(frame, found)
+        frame = exact(frame, found)
     frame = with_best(frame, [value for _, value in ranked])
     wanted = split(columns)
     if wanted is None and form in ("table", "md"):

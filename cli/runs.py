@@ -62,7 +62,7 @@ def list_runs(
     )
     frame = run_frame(found)
     if form != "parquet":  # which keeps the frame's own dtypes
-        frame = _exact(frame, found)
+        frame = exact(frame, found)
     wanted = split(columns)
     if wanted is None and form in ("table", "md"):
         telling = [name for name in _TELLING if _tells(frame, name)]
@@ -109,7 +109,7 @@ def _tells(frame: pd.DataFrame, name: str) -> bool:
     return bool(frame[name].notna().any())
 
 
-def _exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+def exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """The frame with None where a run has no such metric, which NaN does not tell apart."""
     import pandas as pd
 

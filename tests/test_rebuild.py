@@ -133,7 +133,8 @@ def test_killed_in_the_middle(sql_store: SqlStore) -> None:  # noqa: F811 - the 
     fill(sql_store, 30)
     live = projections(sql_store)
     ruin(sql_store, "DELETE FROM run_params", "UPDATE runs SET status = 'ruined'")
-    stop, half = threading.Event(), []
+    stop = threading.Event()
+    half: list[Any] = []
 
     def read() -> None:
         reader = open_store(sql_store.url)

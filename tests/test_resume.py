@@ -181,7 +181,7 @@ def test_a_callback_of_this_process_is_let_go() -> None:
     assert list(history["kind"]) == ["run_began", "run_ended", "run_resumed", "run_ended"]
 
 
-class Intruder(keras.callbacks.Callback):  # type: ignore[misc]
+class Intruder(keras.callbacks.Callback):
     """Tries to resume the run that is training."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -229,14 +229,14 @@ def test_a_run_that_trains_on_another_machine(monkeypatch: pytest.MonkeyPatch) -
             opened.beat(identity("away"))
 
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(resuming.time, "sleep", beating)
-    monkeypatch.setattr(resuming.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("tracker.resuming.time.sleep", beating)
+    monkeypatch.setattr("tracker.resuming.time.monotonic", lambda: float(next(clock)))
     silent(opened, 30)
     with pytest.raises(RunAlive, match="on here, which told so 0 seconds ago"):
         TrackerCallback(run="away")
     assert len(pauses) == 2
     silent(opened, 600)
-    assert resuming.resumable("away", "must", opened.url) is not None
+    assert resuming.resumption("away", "must", opened.url).run
     opened.close()
 
 
@@ -244,7 +244,7 @@ def test_two_that_resume_at_once() -> None:
     """One takes the run over; the other is told."""
     opened = running()
     silent(opened, 600)
-    found = [resuming.resumable("away", "must", opened.url) for _ in range(2)]
+    found = [resuming.resumption("away", "must", opened.url).run for _ in range(2)]
     assert found[0]
     assert found[1]
     taken = resuming.take_over(found[0], opened.url)
@@ -301,7 +301,8 @@ def test_by_id_and_by_place() -> None:
     """A run can be meant by its id, its UUID or `@last`, and not by a beginning of its name."""
     fit([first := TrackerCallback(name="baseline")])
     first.close()
-    for attempt, meant in enumerate((1, str(first.run), "@last", "baseline"), 2):
+    meanings: list[str | int] = [1, str(first.run), "@last", "baseline"]
+    for attempt, meant in enumerate(meanings, 2):
         again = TrackerCallback(run=meant, resume="must")
         fit([again])
         again.close()

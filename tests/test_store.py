@@ -171,7 +171,7 @@ def test_a_fold_does_not_depend_on_batches(records: list[Record], data: st.DataO
     state, before = RunState(), 0
     for place in data.draw(strategies.cuts(len(records))):
         earlier = [one for one in records[:before] if one.kind in HISTORY_KINDS]
-        state = fold(state, records[before:place], lambda earlier=earlier: earlier)
+        state = fold(state, records[before:place], earlier.copy)
         before = place
     assert repr(state) == repr(whole)
     without_batches = [one for one in records[:-1] if one.batch is None]

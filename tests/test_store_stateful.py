@@ -48,7 +48,7 @@ PROJECTIONS = {
 }
 
 numbers = st.integers(1, 3)
-facts = st.one_of(
+facts: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
     st.tuples(
         st.just("tags_changed"),
         st.fixed_dictionaries(

@@ -146,11 +146,7 @@ def test_events_of_a_later_vocabulary(home: Path) -> None:
     opened.append(replace(identity("new"), version=VERSION + 1), fit_stream(), expected_seq=0)
     opened.close()
     assert "new" in command("runs", "list").stdout
-    for arguments in (
-        ["runs", "show", "new"],
-        ["runs", "tag", "new", "x"],
-        ["events", "list", "new"],
-    ):
+    for line in ("runs show new", "runs tag new x", "events list new"):
         said = command(*line.split(), code=5).stderr
         assert f"vocabulary {VERSION + 1}" in said
         assert "pip install --upgrade" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tracker.errors import InvalidArgument, InvalidParams
 from tracker.logs import to_plain
@@ -11,6 +11,9 @@ from tracker.logs import to_plain
 _LONGEST_NAME = 200
 
 T = TypeVar("T")
+
+#: Whether a run may be resumed, has to be, or must not be.
+Resume = Literal["allow", "must", "never"]
 
 
 def check_text(argument: str, value: str | None) -> str | None:
@@ -79,6 +82,29 @@ def check_tags(tags: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]
             )
         checked[key] = value
     return checked
+
+
+def check_resume(
+    run: str | int | None, resume: Resume | None, name: str | None
+) -> tuple[str | None, Resume]:
+    """The run to resume, if any, as text, and how."""
+    checked: Resume = check_choice("resume", resume or "allow", ("allow", "must", "never"))
+    if run is None:
+        if resume is not None:
+            raise InvalidArgument(
+                f"resume={resume!r} needs a run to resume: run='name-or-id'. To begin a new one, "
+                "leave resume out."
+            )
+        return None, checked
+    if name is not None:
+        raise InvalidArgument(
+            f"Give run or name, not both. Received: run={run!r}, name={name!r}. A new run that "
+            "resume='allow' begins is called as run says."
+        )
+    text = str(run).strip()
+    if not text.startswith("@last"):
+        check_text("run", text)
+    return text, checked
 
 
 def _wrappers(plain: Any, path: str) -> Iterator[tuple[str, str]]:

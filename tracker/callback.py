@@ -13,20 +13,26 @@ from typing import Any, Literal, Self
 
 import keras
 
-from tracker.arguments import check_choice, check_params, check_tags, check_text
+from tracker.arguments import (
+    Resume,
+    check_choice,
+    check_params,
+    check_resume,
+    check_tags,
+    check_text,
+)
 from tracker.description import describe_call, describe_model, describe_trial
 from tracker.endings import cause_of
 from tracker.environment import environment
-from tracker.errors import InvalidArgument, SchemaMismatch, StoreUnreachable, TrackerError
+from tracker.errors import InvalidArgument, TrackerError
 from tracker.forking import in_child
 from tracker.location import store_url
 from tracker.logs import Outputs
 from tracker.names import readable_name
 from tracker.recorder import BatchSampler, Place
-from tracker.resuming import Resume, resumable, take_over
+from tracker.resuming import Resumption, ranked, resumption, take_over
 from tracker.store.dialects import Durability
 from tracker.store.opening import check_url
-from tracker.store.port import Run
 from tracker.workers import worker
 from tracker.writer import RunWriter
 
@@ -57,7 +63,7 @@ class TrackerCallback(keras.callbacks.Callback):
             none; `"must"` and `"never"` refuse where there is none, and where there is one.
         group: A name that runs have in common which belong together, such as the trials of a
             search. Copies of one callback, as tuners make them, and the processes of one training
-            have one without being told.
+            have one without being told: the name, if there is one.
         params: Parameters of yours to store with the run, values as in JSON.
         tags: Words to find the run by: a list, or a dict of key and value.
         store: URL of the database (`sqlite:///runs.db`,
@@ -110,13 +116,11 @@ class TrackerCallback(keras.callbacks.Callback):
         self._batches = _check_batches(batches)
         self._outputs: Outputs = check_choice("outputs", outputs, ("summary", "full", "none"))
         self._durability: Durability = check_choice("durability", durability, ("process", "power"))
-        self._run, self._resume = _check_run(run, resume, name)
+        self._run, self._resume = check_resume(run, resume, name)
         self._forget_run()
-        if self._run is not None:
-            one_of_many = worker()
-            if one_of_many and one_of_many.rank:
-                self._run = f"{self._run}.{one_of_many.rank}"
-            self._resumable()
+        # Asked again when the run begins: much may happen until then.
+        found = self._find_run()
+        self._name = self._name or (found.name if found else None)
 
     @property
     def run(self) -> str | None:
@@ -163,12 +167,13 @@ class TrackerCallback(keras.callbacks.Callback):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy is a run of its own, and of one group with the original and its other copies."""
         if self._group is None:
-            self._group = self._run or self._name or readable_name()
+            one_of_many = worker()
+            self._group = self._name or (one_of_many and one_of_many.group) or readable_name()
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         state = copy.deepcopy(self.__getstate__(), memo)
         # It cannot resume what the original, or another copy, does.
-        twin.__setstate__(state | {"_name": self._name or self._run, "_run": None})
+        twin.__setstate__(state | {"_run": None})
         return twin
 
     def set_model(self, model: Any) -> None:
@@ -292,10 +297,10 @@ class TrackerCallback(keras.callbacks.Callback):
         frame = _keras_frame()
         trial = describe_trial(frame.f_locals.get("callbacks")) if frame else {}
         one_of_many = worker()
-        before = self._resumable() if self._run is not None else None
-        name = self._name or self._run or readable_name()
-        if self._name and one_of_many and one_of_many.rank:
-            name = f"{name}.{one_of_many.rank}"
+        found = self._find_run()
+        before = found.run if found else None
+        rank = one_of_many.rank if one_of_many else None
+        name = ranked(self._name, rank) if self._name else readable_name()
         self._writer = RunWriter(
             name=before.name if before else name,
             store=self._store,
@@ -304,7 +309,7 @@ class TrackerCallback(keras.callbacks.Callback):
             data={
                 "experiment": self._experiment,
                 "group": self._group or (one_of_many.group if one_of_many else None),
-                "rank": one_of_many.rank if one_of_many else None,
+                "rank": rank,
                 "workers": one_of_many.size if one_of_many else None,
                 "trial": trial.get("trial"),
                 "params": {**trial.get("params", {}), **self._run_params},
@@ -324,25 +329,19 @@ class TrackerCallback(keras.callbacks.Callback):
             self._sampler = BatchSampler(self._batches, self._writer.recorder.batch)
         self._record = self._sampler.batch if self._sampler else self._writer.recorder.batch
 
-    def _resumable(self) -> Run | None:
-        """The run to go on with; None: a new one begins."""
-        assert self._run is not None
-        try:
-            found = resumable(self._run, self._resume, self._store, self._durability)
-        except (StoreUnreachable, SchemaMismatch) as error:
-            if self._resume != "allow":
-                raise
-            _log.warning(
-                "Run %r cannot be resumed: %s Training goes on, as a new run.", self._run, error
-            )
+    def _find_run(self) -> Resumption | None:
+        """What to go on with, if anything was asked for."""
+        if self._run is None:
             return None
-        experiment = found.state.experiment if found else None
-        if found and self._experiment not in (None, experiment):
-            raise InvalidArgument(
-                f"Run {found.name!r} is of experiment {experiment!r}, not {self._experiment!r}: "
-                "leave experiment out to resume it, or change it first: tracker experiments rename"
-            )
-        return found
+        one_of_many = worker()
+        return resumption(
+            self._run,
+            self._resume,
+            self._store,
+            self._durability,
+            rank=one_of_many.rank if one_of_many else None,
+            experiment=self._experiment,
+        )
 
     def _begin_call(self, writer: RunWriter, phase: str) -> None:
         frame = _keras_frame()
@@ -406,28 +405,6 @@ run = TrackerCallback
 
 def _record_nothing(kind: str, batch: int, logs: Any) -> None:
     """Before a run, and after a fault of ours."""
-
-
-def _check_run(
-    run: str | int | None, resume: Resume | None, name: str | None
-) -> tuple[str | None, Resume]:
-    checked: Resume = check_choice("resume", resume or "allow", ("allow", "must", "never"))
-    if run is None:
-        if resume is not None:
-            raise InvalidArgument(
-                f"resume={resume!r} needs a run to resume: run='name-or-id'. To begin a new one, "
-                "leave resume out."
-            )
-        return None, checked
-    if name is not None:
-        raise InvalidArgument(
-            f"Give run or name, not both. Received: run={run!r}, name={name!r}. A new run that "
-            "resume='allow' begins is called as run says."
-        )
-    text = str(run).strip()
-    if not text.startswith("@last"):
-        check_text("run", text)
-    return text, checked
 
 
 def _check_batches(batches: Any) -> Literal["all"] | int | None:

@@ -17,7 +17,7 @@ from tracker.frames import run_frame, typed
 from tracker.liveness import with_lost
 from tracker.projections import RunState
 from tracker.query import Store, opened_store
-from tracker.selection import listed
+from tracker.selection import can_be_stored, listed
 from tracker.store import schema
 from tracker.store.port import Run
 from tracker.store.rows import load_runs
@@ -92,7 +92,7 @@ def experiments(
         InvalidArgument: `mode` is wrong.
     """
     direction = better(metric, mode)
-    with opened_store(store) as opened, opened.reading() as connection:
+    with opened_store(store) as opened, opened.snapshot() as connection:
         runs = with_lost(load_runs(connection, where=listed()))
     found: dict[str | None, list[Run]] = {}
     for run in runs:
@@ -233,22 +233,13 @@ def _check_exists(store: SqlStore, experiment: str) -> None:
 
 
 def _count(store: SqlStore, experiment: str) -> int:
-    if not _can_be_stored(experiment):
+    if not can_be_stored(experiment):
         return 0
     counting = select(func.count()).select_from(schema.runs)
     with store.reading() as connection:
         return int(
             connection.execute(counting.where(schema.runs.c.experiment == experiment)).scalar_one()
         )
-
-
-def _can_be_stored(text: str) -> bool:
-    """Whether a database can have the text: one from a command line may be no text at all."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text
 
 
 def _uuids(store: SqlStore, experiment: str) -> list[str]:

@@ -92,16 +92,12 @@ def latest_runs(
 
         condition &= compile_where(where)
     order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
-    wanted = select(schema.runs.c.uuid).where(condition).order_by(*order).limit(limit)
-    with opened_store(store) as opened, opened.reading() as connection:
-        uuids = list(connection.execute(wanted).scalars())
-        found = (
-            load_runs(connection, where=condition)
-            if limit is None
-            else load_runs(connection, uuids)
-        )
-    by_uuid = {one.uuid: one for one in with_lost(found)}
-    return [by_uuid[uuid] for uuid in uuids if uuid in by_uuid]
+    if limit is not None:
+        latest = select(schema.runs.c.id).where(condition).order_by(*order).limit(limit)
+        condition = schema.runs.c.id.in_(latest)
+    with opened_store(store) as opened, opened.snapshot() as connection:
+        found = with_lost(load_runs(connection, where=condition))
+    return sorted(found, key=lambda run: (run.state.began_at or 0, run.id), reverse=True)
 
 
 def run_of(run: str | int, *, store: Store = None) -> Run:

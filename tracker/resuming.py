@@ -7,17 +7,21 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
 
+from tracker.arguments import Resume
 from tracker.delivery import deliver
 from tracker.errors import (
     EventsTooNew,
+    InvalidArgument,
     JournalLocked,
     RunAlive,
     RunExists,
     RunHidden,
     RunNotFound,
     RunPurged,
+    SchemaMismatch,
+    StoreUnreachable,
 )
 from tracker.event import VERSION
 from tracker.journal import WRITER, JournalInfo, is_alive, is_held, journals
@@ -33,9 +37,6 @@ from tracker.writer import release
 
 _log = logging.getLogger("tracker")
 
-#: Whether a run may be resumed, has to be, or must not be.
-Resume = Literal["allow", "must", "never"]
-
 #: How long the process that shipped for a dead trainer is waited for, in seconds.
 _SHIPPING_SECONDS = 40.0
 
@@ -43,10 +44,26 @@ _SHIPPING_SECONDS = 40.0
 _PAUSE, _LOOK = 0.1, 0.5
 
 
-def resumable(
-    run: str, resume: Resume, store: str, durability: Durability = "process"
-) -> Run | None:
-    """The run to go on with.
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a callback is to go on with."""
+
+    #: The name that a new run gets, without the rank of its worker.
+    name: str
+    #: The run; None: there is none, and a new one begins.
+    run: Run | None
+
+
+def resumption(
+    run: str,
+    resume: Resume,
+    store: str,
+    durability: Durability = "process",
+    *,
+    rank: int | None = None,
+    experiment: str | None = None,
+) -> Resumption:
+    """The run to go on with, or the name of the new one.
 
     What its dead writer left in a journal on this machine is delivered first. A run whose writer
     seems to live is waited for until that is sure, a minute at the most.
@@ -56,9 +73,8 @@ def resumable(
         resume: `"allow"`, `"must"` or `"never"`.
         store: The store's full URL.
         durability: See `tracker.store.dialects.Durability`.
-
-    Returns:
-        The run; None: there is none, and a new one may begin.
+        rank: Of this process among those that train together: each goes on with its own run.
+        experiment: What the run's experiment must be, if anything.
 
     Raises:
         RunNotFound: There is none, and there must be.
@@ -66,29 +82,57 @@ def resumable(
         RunAlive: Its writer lives.
         RunHidden, RunPurged: It was archived, or purged.
         EventsTooNew: A later version of the tracker wrote it.
-        TrackerError: The store cannot be reached.
+        InvalidArgument: It is of another experiment.
+        TrackerError: The store cannot be reached, and there must, or must not, be one.
     """
-    with _opened(store, durability) as opened:
-        _deliver_journals(run, opened, store)
-        found = find_exactly(opened, run)
-        if found is None:
-            if resume == "must":
-                raise RunNotFound(
-                    f"There is no run {run!r} to resume. Check its name and the store; "
-                    "resume='allow' begins a new run of that name."
-                )
-            return None
-        if resume == "never":
-            raise RunExists(
-                f"There is a run {run!r} already ({found.state.status}, id {found.id}), and "
-                "resume='never' was asked for. Choose another name, or resume='allow'."
+    try:
+        with _opened(store, durability) as opened:
+            return _resumption(run, resume, opened, rank, experiment)
+    except (StoreUnreachable, SchemaMismatch) as error:
+        if resume != "allow":
+            raise
+        _log.warning("Run %r cannot be resumed: %s Training goes on, as a new run.", run, error)
+        return Resumption(run, None)
+
+
+def _resumption(
+    run: str, resume: Resume, store: SqlStore, rank: int | None, experiment: str | None
+) -> Resumption:
+    _deliver_journals(run, store)
+    found = find_exactly(store, run)
+    name = found.name if found else run
+    if rank:
+        run = ranked(name, rank)
+        _deliver_journals(run, store)
+        found = find_exactly(store, run)
+    if found is None:
+        if resume == "must":
+            raise RunNotFound(
+                f"There is no run {run!r} to resume. Check its name and the store; "
+                "resume='allow' begins a new run of that name."
             )
-        _check(found)
-        return _when_dead(opened, found)
+        return Resumption(name, None)
+    if resume == "never":
+        raise RunExists(
+            f"There is a run {run!r} already ({found.state.status}, id {found.id}), and "
+            "resume='never' was asked for. Choose another name, or resume='allow'."
+        )
+    _check(found)
+    if experiment not in (None, found.state.experiment):
+        raise InvalidArgument(
+            f"Run {found.name!r} is of experiment {found.state.experiment!r}, not {experiment!r}: "
+            "leave experiment out to resume it, or change it first: tracker experiments rename"
+        )
+    return Resumption(name, _when_dead(store, found))
+
+
+def ranked(name: str, rank: int | None) -> str:
+    """The name of a worker's run: that of the chief's, and its rank."""
+    return f"{name}.{rank}" if rank else name
 
 
 def take_over(run: Run, store: str, durability: Durability = "process") -> Run:
-    """Become the writer of a run that `resumable` found; returns it, with the new token.
+    """Become the writer of a run that `resumption` found; returns it, with the new token.
 
     Raises:
         RunAlive: Another process was faster.
@@ -121,18 +165,16 @@ def _check(run: Run) -> None:
         )
 
 
-def _deliver_journals(run: str, opened: SqlStore, store: str) -> None:
+def _deliver_journals(run: str, store: SqlStore) -> None:
     """Deliver what this machine has of a run, whether or not the store knows it by then."""
     deadline = time.monotonic() + _SHIPPING_SECONDS
-    name = without_passwords(store)
-    found = find_exactly(opened, run)
-    uuid = found.uuid if found else None
-    for info in _journals(name, uuid, run):
+    found = find_exactly(store, run)
+    for info in _journals(without_passwords(store.url), found.uuid if found else None, run):
         if info.meta and info.alive and not release(info.meta.uuid):
             _wait_for_shipping(info, deadline)
         with contextlib.suppress(JournalLocked):  # its lock was taken in this moment: it lives
             if not (info.settled or info.fenced or info.elsewhere):
-                deliver(info, opened)
+                deliver(info, store)
 
 
 def _journals(store: str, uuid: str | None, name: str) -> list[JournalInfo]:

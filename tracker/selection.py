@@ -71,7 +71,18 @@ def run_names(store: SqlStore, prefix: str = "", limit: int = 50) -> list[str]:
         return list(connection.execute(wanted.order_by(desc(runs.c.id)).limit(limit)).scalars())
 
 
+def can_be_stored(text: str) -> bool:
+    """Whether a database can have the text: one from a command line may be no text at all."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
 def _exactly(connection: Connection, text: str) -> int | None:
+    if not can_be_stored(text):
+        return None
     if match := _LAST.fullmatch(text):
         return _nth_last(connection, text, int(match[1] or 0))
     exact = [runs.c.name == text, runs.c.uuid == text.lower()]
@@ -96,7 +107,7 @@ def _nth_last(connection: Connection, text: str, n: int) -> int:
 
 def _by_prefix(connection: Connection, text: str) -> int:
     wanted = select(runs.c.id, runs.c.name, runs.c.uuid).order_by(desc(runs.c.id))
-    if len(text) >= _PREFIX_LEAST:
+    if len(text) >= _PREFIX_LEAST and can_be_stored(text):
         begins = or_(
             runs.c.name.startswith(text, autoescape=True),
             runs.c.uuid.startswith(text.lower(), autoescape=True),

@@ -46,9 +46,8 @@ def inspect_store(url: str) -> StoreFacts:
             if found is not None:
                 runs = connection.execute(select(func.count()).select_from(schema.runs)).scalar()
                 # Streams have no gaps but those that are known: no need to count rows.
-                there = schema.runs.c.last_seq
-                if found == schema.REVISION:
-                    there -= schema.runs.c.dropped
+                known = found == schema.REVISION
+                there = schema.runs.c.last_seq - (schema.runs.c.dropped if known else 0)
                 length = func.coalesce(func.sum(there), 0)
                 events = int(connection.execute(select(length)).scalar_one())
             engine = connection.dialect.name

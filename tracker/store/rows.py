@@ -50,31 +50,33 @@ def load_runs(
     where: ColumnElement[bool] | None = None,
 ) -> list[Run]:
     """Runs with their projections, in id order; all, those of `uuids`, or those of a condition."""
-    wanted = select(schema.runs, server_now().label("now")).order_by(schema.runs.c.id)
     if uuids is not None:
-        wanted = wanted.where(schema.runs.c.uuid.in_(uuids))
-    if where is not None:
-        wanted = wanted.where(where)
-    rows = connection.execute(wanted).all()
-    ids = None if uuids is None and where is None else [row.id for row in rows]
+        where = schema.runs.c.uuid.in_(uuids)
+    wanted = select(schema.runs, server_now().label("now")).order_by(schema.runs.c.id)
+    rows = connection.execute(wanted if where is None else wanted.where(where)).all()
     parts: dict[int, dict[str, dict[Any, Any]]] = {
         row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
     }
     if not rows:
         return []
-    for row in _part(connection, schema.run_params, ids):
-        parts[row.run_id]["params"][row.key] = from_plain(orjson.loads(row.value))
-    for row in _part(connection, schema.run_tags, ids):
-        parts[row.run_id]["tags"][row.key] = row.value
-    for row in _part(connection, schema.run_metrics, ids):
-        parts[row.run_id]["metrics"][row.phase, row.metric] = _metric_state(row)
+    none: dict[str, dict[Any, Any]] = {"params": {}, "tags": {}, "metrics": {}}
+    # A run that began in this moment has parts, and is not among the rows.
+    for row in _part(connection, schema.run_params, where):
+        parts.get(row.run_id, none)["params"][row.key] = from_plain(orjson.loads(row.value))
+    for row in _part(connection, schema.run_tags, where):
+        parts.get(row.run_id, none)["tags"][row.key] = row.value
+    for row in _part(connection, schema.run_metrics, where):
+        parts.get(row.run_id, none)["metrics"][row.phase, row.metric] = _metric_state(row)
     return [_run(row, parts[row.id]) for row in rows]
 
 
-def _part(connection: Connection, table: Any, ids: list[int] | None) -> Sequence[Row[Any]]:
+def _part(
+    connection: Connection, table: Any, where: ColumnElement[bool] | None
+) -> Sequence[Row[Any]]:
     wanted = select(table)
-    if ids is not None:
-        wanted = wanted.where(table.c.run_id.in_(ids))
+    if where is not None:
+        # Not the ids of those that were found: an engine takes only so many parameters.
+        wanted = wanted.where(table.c.run_id.in_(select(schema.runs.c.id).where(where)))
     return connection.execute(wanted).all()
 
 
