@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import typer.main
 from tracker.cli.main import app
 
+from tracker import machine
 from tracker.event import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +46,9 @@ def tracker(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def shape(text: str) -> list[list[str]]:
-    """Words of each line, with numbers, times and widths taken out."""
+    """Words of each line, with numbers, times, names of machines and widths taken out."""
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID", text)
+    text = text.replace(f"on {machine.host()},", "on desk,")
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
     text = re.sub(r"\b(\d+m )?\d+(\.\d+)?s\b", "DURATION", text)
     text = re.sub(r"(?<![\w.])-?\d+(\.\d+)?(e-?\d+)?(?![\w.])", "NUMBER", text)
@@ -71,6 +75,25 @@ def test_the_readme() -> None:
             if command.startswith("tracker "):
                 done = tracker(command)
                 assert done.returncode == 0, done.stderr
+
+
+def test_the_page_on_resuming() -> None:
+    """Train, kill, resume, one curve; then one byte is changed, and `verify` names the event."""
+    (session, tampering) = blocks(ROOT / "docs" / "how-to" / "resume.md", "console")
+    codes = {"--die-in-epoch": -signal.SIGKILL, "verify": 6}
+    for step in (session + tampering).split("$ ")[1:]:
+        command, _, expected = step.partition("\n")
+        program, *arguments = shlex.split(command)
+        if program == "tracker":
+            done = tracker(command)
+        else:
+            scripts = [word.replace("examples/", f"{ROOT}/examples/") for word in arguments]
+            done = subprocess.run(
+                [sys.executable, *scripts], capture_output=True, text=True, check=False
+            )
+        wanted = next((code for word, code in codes.items() if word in arguments), 0)
+        assert done.returncode == wanted, done.stderr
+        assert shape(done.stdout) == shape(expected), done.stdout
 
 
 @pytest.mark.parametrize(
@@ -116,13 +139,19 @@ def test_every_command_and_option_is_documented() -> None:
     """docs/command-line.md names every command and every option of it."""
     text = (ROOT / "docs" / "command-line.md").read_text()
     root = typer.main.get_command(app)
+    named = []
     for noun, group in root.commands.items():  # type: ignore[attr-defined]
-        for verb, command in group.commands.items():
-            assert f"`tracker {noun} {verb}" in text
-            for parameter in command.params:
-                for option in parameter.opts:
-                    if option.startswith("--") and option != "--help":
-                        assert option in text, f"{noun} {verb} {option}"
+        verbs = getattr(group, "commands", None)
+        named += (
+            [(f"{noun} {verb}", one) for verb, one in verbs.items()] if verbs else [(noun, group)]
+        )
+    assert len(named) > 25
+    for name, command in named:
+        assert f"`tracker {name}" in text
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert option in text, f"{name} {option}"
 
 
 def test_the_compose_file_is_as_the_docs_say() -> None:
