@@ -139,7 +139,7 @@ def test_every_command_and_option_is_documented() -> None:
     """docs/command-line.md names every command and every option of it."""
     text = (ROOT / "docs" / "command-line.md").read_text()
     root = typer.main.get_command(app)
-    named = []
+    named: list[tuple[str, typer.core.TyperCommand]] = []
     for noun, group in root.commands.items():  # type: ignore[attr-defined]
         verbs = getattr(group, "commands", None)
         named += (

@@ -242,6 +242,30 @@ def test_a_copy_of_a_callback_that_resumes() -> None:
     assert run_of("known-2").state.group == "known"
 
 
+@pytest.mark.parametrize("meant", ["@last", "1", 1, "uuid"])
+def test_a_copy_is_called_as_the_run_is(meant: str | int) -> None:
+    """However the run was meant, its name is what a copy asks for."""
+    first = TrackerCallback(name="known")
+    fit([first])
+    first.close()
+    callback = TrackerCallback(run=str(first.run) if meant == "uuid" else meant)
+    fit([copy.deepcopy(callback)])
+    assert names() == ["known", "known-2"]
+    assert run_of("known-2").state.group == "known"
+
+
+def test_copies_in_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that several processes run is one group; ranks are added to names once."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        fit([copy.deepcopy(TrackerCallback())])
+        fit([copy.deepcopy(TrackerCallback(run="dist"))])
+    assert [name for name in names() if "dist" in name] == ["dist", "dist.1"]
+    assert groups() == {"7", "dist"}
+
+
 def train_elsewhere(callback: TrackerCallback) -> None:
     """A fit in a process that was spawned."""
     fit([callback])
@@ -393,6 +417,12 @@ def test_a_worker_resumes_its_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names() == ["dist", "dist.1"]
     assert [run_of(name).state.attempt for name in names()] == [2, 2]
     assert [run_of(name).state.rank for name in names()] == [0, 1]
+    for meant in ("@last", run_of("dist").id, run_of("dist").uuid):
+        callback = TrackerCallback(run=meant)
+        fit([callback])
+        callback.close()
+    assert names() == ["dist", "dist.1"]
+    assert [run_of(name).state.attempt for name in names()] == [2, 5]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,27 @@ def test_a_stream_of_events(store: SqlStore) -> None:
         next(tracker.stream("none", store=store))
 
 
+def test_more_runs_than_a_statement_has_parameters(store: SqlStore) -> None:
+    """A list of 70,000 runs is no statement of 70,000 parameters."""
+    with store.writing() as connection:
+        connection.exec_driver_sql(
+            "WITH RECURSIVE numbers (n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM numbers "
+            "WHERE n < 70099) INSERT INTO runs (id, uuid, given_name, name, writer, head, "
+            "last_seq, status, attempt, epochs, version) SELECT n, 'u' || n, 'n' || n, 'n' || n, "
+            "'w', zeroblob(32), 0, 'finished', 1, 0, 2 FROM numbers"
+        )
+    assert len(tracker.runs(store=store)) >= 70_000
+    assert len(tracker.runs(limit=40_000, store=store)) == 40_000
+    assert len(tracker.runs(where='name like "n1%"', limit=3, store=store)) == 3
+
+
+@pytest.mark.parametrize("meant", ["a\x00b", "\udcff", "@last\x00"])
+def test_what_is_no_text_is_no_run(store: SqlStore, meant: str) -> None:
+    """A RUN that no database could have is not found, on any of them."""
+    with pytest.raises(RunNotFound):
+        tracker.events(meant, store=store)
+
+
 def test_events_of_a_later_vocabulary(store: SqlStore) -> None:
     """An older program says that it is older, instead of guessing."""
     stream = Stream()

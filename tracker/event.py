@@ -146,7 +146,7 @@ class Batch(Sequence[Record]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def rows_of(records: Sequence[Record]) -> list[tuple[Any, ...]]:
+def rows_of(records: Sequence[Record] | Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The records as tuples of no subclass, which drivers bind a third faster."""
     return records.rows if isinstance(records, Batch) else list(map(tuple, records))
 
@@ -177,7 +177,7 @@ def text_of(records: Sequence[Record]) -> bytes:
     return orjson.dumps(rows_of(records))
 
 
-def marks_of(records: Sequence[Record]) -> bytes:
+def marks_of(records: Sequence[Record] | Sequence[tuple[Any, ...]]) -> bytes:
     """What tells which of the records was changed, should their hash not be right any more.
 
     Returns:

@@ -19,6 +19,8 @@ from tracker.location import default_store
 # The callback is followed by a witness, so a hook that the witness saw had returned from ours.
 TRAINING = """
 import os, signal, sys, time
+# Where the tests themselves run in the background, SIGINT is ignored, and is inherited so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {root!r})
 import keras, numpy as np, tensorflow as tf
 from tracker import TrackerCallback
