@@ -78,7 +78,16 @@ class Delivery:
         self._by_hand = 0
 
     def locate(self) -> int:
-        """Ask the store where the stream ends, and go on from there; returns that seq."""
+        """Ask the store where the stream ends, and go on from there; returns that seq.
+
+        Raises:
+            StoreLostEvents: It has less than what was stored before this journal began.
+            TrackerError: The store or the journal refused.
+        """
+        with _translated(self.folder):
+            return self._locate()
+
+    def _locate(self) -> int:
         found = self._find()
         if found + 1 < self._reader.first:
             self._deliver_earlier()

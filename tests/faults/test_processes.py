@@ -102,7 +102,8 @@ def test_two_writers_of_one_run(
     task = Task(store=url, name="run", witness=str(tmp_path / "w"), batches=2500, pace=0.002)
     trainer = task.start()
     wait_until(lambda: task.returned() > 500)
-    store = open_store(url)
+    store = open_store(url, create=True)
+    wait_until(lambda: bool(store.runs()))
     uuid = run_of("run", store=store).uuid
     claimed = store.claim(uuid, "second")
     assert claimed is not None
@@ -130,8 +131,10 @@ def test_a_run_that_is_closed_by_hand_and_comes_back(tmp_path: Path) -> None:
     task = Task(store=url, name="run", witness=str(tmp_path / "w"), batches=1500, pace=0.002)
     trainer = task.start()
     wait_until(lambda: task.returned() > 300)
-    wait_until(lambda: bool(latest_runs(store=url)))
-    closed = close_run("run", force=True, store=url)
+    store = open_store(url, create=True)  # which its own shipper may not have made yet
+    wait_until(lambda: bool(latest_runs(store=store)))
+    closed = close_run("run", force=True, store=store)
+    store.close()
     assert closed.state.status == "crashed"
     out, _ = trainer.communicate(timeout=120)
     assert "somebody has closed it" in out
