@@ -22,7 +22,6 @@ from .output import chosen_format, say, write_frame
 
 if TYPE_CHECKING:
     from tracker.store.rebuilding import Progress
-    from tracker.store.sql import SqlStore
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,10 +53,12 @@ def verify(
     Example: tracker verify @last
     """
     from tracker import maintenance
-    from tracker.errors import IntegrityFailure
+    from tracker.errors import IntegrityFailure, InvalidArgument
 
     form = chosen_format(format, output)
     opened = reading_store(store)
+    if heads and expect:
+        raise InvalidArgument("Give --heads or --expect, not both.")
     if heads:
         write_frame(maintenance.heads(runs or None, store=opened), form, output)
         return
@@ -75,8 +76,9 @@ def verify(
             advance(checked["runs"])
 
         found = maintenance.verify(runs or None, expect=noted, progress=progress, store=opened)
-    if len(found):
+    if len(found) or output or form != "table":
         write_frame(found, form, output)
+    if len(found):
         names = ", ".join(sorted({name or "(gone)" for name in found["run"].fillna("")}))
         raise IntegrityFailure(f"History is not what was appended, of: {names}.")
     what = f"{checked['runs']} runs, {checked['events']} events"
@@ -103,15 +105,14 @@ def rebuild(
     reached = interrupted(opened)
     if reached and not restart:
         say(f"Going on after run {reached}, where a rebuild was interrupted.")
-    with rebuild_progress(opened) as progress:
+    with rebuild_progress() as progress:
         done = maintenance.rebuild(restart=restart, progress=progress, store=opened)
     say(f"Rebuilt: {done.runs} runs, {done.events} events.")
 
 
 @contextmanager
-def rebuild_progress(store: SqlStore) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on stderr, on a terminal, for a rebuild of a store."""
-    del store
+def rebuild_progress() -> Iterator[Callable[[Progress], None]]:
+    """A progress bar on stderr, on a terminal, for a rebuild."""
     with _bar("rebuild", None) as advance:
         yield lambda done: advance(done.runs)
 
@@ -141,10 +142,14 @@ def _heads(text: str) -> list[str]:
     if not text.startswith("@"):
         return [text]
     from tracker.errors import InvalidArgument
+    from tracker.store.auditing import find_heads
 
     try:
         lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"The heads in {text[1:]} cannot be read: {error}.") from None
-    heads = [line.split(",")[-1].split()[-1] for line in lines if line.strip(", \t")]
-    return [head for head in heads if head != "head"]  # the title of a table or of CSV
+    # In whatever format they were written.
+    heads = [head for line in lines for head in find_heads(line)]
+    if not heads:
+        raise InvalidArgument(f"There is no head in {text[1:]}. Expected UUID:SEQ:HASH.")
+    return heads

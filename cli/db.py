@@ -65,7 +65,7 @@ def upgrade(store: StoreOption = None) -> None:
     url = store_option(store)
     opened = connect_store(url, create=True)
     try:
-        with rebuild_progress(opened) as progress:
+        with rebuild_progress() as progress:
             before, after = upgrade_store(opened, progress)
     finally:
         opened.close()

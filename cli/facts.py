@@ -196,20 +196,22 @@ def prune(
     Example: tracker runs prune --batches --where 'started < "30 days ago"' -y
     """
     from tracker.errors import InvalidArgument
-    from tracker.maintenance import prune_runs, store_stats
+    from tracker.maintenance import prune_runs, refuse_unfinished, store_stats
 
     if not batches:
         raise InvalidArgument("What is to be dropped? There is one kind so far: --batches.")
     opened = reading_store(store)
     chosen = chosen_runs(runs, where, opened)
-    stats = store_stats(store=opened)
-    stats = stats[stats["run"].isin([one.name for one in chosen])]
-    most = int(stats["prunable_events"].sum())
-    what = f"{'up to ' if keep_every else ''}{most} batch events of {_count(chosen)}"
-    if dry_run:
-        say(f"Would be dropped: {what}: {_names(chosen)}.")
-        return
-    _ask(f"Drop {what}: {_names(chosen)}?", yes=yes)
+    refuse_unfinished(chosen)
+    if dry_run or not yes:  # only people need to know before
+        stats = store_stats(store=opened)
+        stats = stats[stats["run"].isin([one.name for one in chosen])]
+        most = int(stats["prunable_events"].sum())
+        what = f"{'up to ' if keep_every else ''}{most} batch events of {_count(chosen)}"
+        if dry_run:
+            say(f"Would be dropped: {what}: {_names(chosen)}.")
+            return
+        _ask(f"Drop {what}: {_names(chosen)}?", yes=yes)
     dropped = prune_runs([one.uuid for one in chosen], every=keep_every, store=opened)
     for name, count in dropped.items():
         say(f"Run {name}: {count} batch events dropped.")

@@ -51,7 +51,8 @@ def test_heartbeats(store: EventStore) -> None:  # noqa: F811 - the fixture
     run = identity()
     store.beat(run)
     assert store.runs() == []
-    store.append(run, fit_stream(), expected_seq=0)
+    records = fit_stream()
+    store.append(run, records[:-1], expected_seq=0)
     time.sleep(0.05)
     found = store.find(run.uuid)
     assert found is not None
@@ -67,6 +68,10 @@ def test_heartbeats(store: EventStore) -> None:  # noqa: F811 - the fixture
     assert after is not None
     assert (after.heartbeat_age or 0) < 0.05
     assert after == found
+    store.append(run, records[-1:], expected_seq=len(records) - 1)
+    ended = store.find(run.uuid)
+    assert ended is not None
+    assert ended.heartbeat_age is None, "its writer has said that it ends"
 
 
 def test_a_claimed_run_has_another_writer(store: EventStore) -> None:  # noqa: F811 - the fixture

@@ -212,7 +212,7 @@ def test_the_chain_links_every_append(sql_store: SqlStore) -> None:
         piece = list(sql_store.read(identity().uuid, after=row.first_seq - 1, until=row.last_seq))
         assert bytes(row.prev_hash) == head
         text = b"[" + b",".join(map(canonical, piece)) + b"]"
-        head = hashlib.sha256(head + text).digest()
+        head = hashlib.sha256(head + row.version.to_bytes(4) + text).digest()
         assert bytes(row.hash) == head
     run = sql_store.find(identity().uuid)
     assert run is not None

@@ -41,7 +41,8 @@ def put(
     into: EventStore, records: list[Record], version: int, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Store a frozen stream; returns its UUID."""
-    run = replace(identity("frozen"), version=version)
+    uuid = str(decode(records[0].logs)["uuid"])
+    run = replace(identity("frozen"), uuid=uuid, version=version)
     for by_hand, piece in groupby(records, lambda record: record.kind in BY_HAND):
         some = list(piece)
         if not by_hand:
@@ -126,12 +127,13 @@ def test_vocabularies_may_change_along_a_stream(
 ) -> None:
     """A run that an older program began, and a newer one resumed, has both."""
     old = frozen(1)
-    sql_store.append(replace(identity(), version=1), old, expected_seq=0)
+    run = replace(identity(), uuid=str(decode(old[0].logs)["uuid"]))
+    sql_store.append(replace(run, version=1), old, expected_seq=0)
     new = Stream()
     new.records = list(old)
     new.add("run_resumed", {"version": 2}, attempt=2)
     new.add("run_crashed", {"reason": "closed", "by": {"user": "her@home", "host": "desk"}})
-    sql_store.append(identity(), new.records[len(old) :], expected_seq=len(old))
+    sql_store.append(run, new.records[len(old) :], expected_seq=len(old))
     history = tracker.history("run", store=sql_store)
     assert list(history["by"].dropna()) == ["her@desk", "her@home@desk"]
     state = run_of("run", store=sql_store).state

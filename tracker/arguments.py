@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -9,6 +10,8 @@ from tracker.errors import InvalidArgument, InvalidParams
 from tracker.logs import to_plain
 
 _LONGEST_NAME = 200
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 T = TypeVar("T")
 
@@ -29,7 +32,11 @@ def check_text(argument: str, value: str | None) -> str | None:
             f"{argument} must have at most {_LONGEST_NAME} characters and not begin with '@', "
             f"which stands for runs such as @last. Received: {value[:50]!r}."
         )
-    return value
+    if _UUID.fullmatch(value.strip().lower()):
+        raise InvalidArgument(
+            f"{argument} must not be a UUID, which means a run. Received: {value}."
+        )
+    return value.strip()
 
 
 def check_choice(argument: str, value: T, choices: Sequence[T]) -> T:
@@ -102,7 +109,7 @@ def check_resume(
             "resume='allow' begins is called as run says."
         )
     text = str(run).strip()
-    if not text.startswith("@last"):
+    if not text.startswith("@last") and not _UUID.fullmatch(text.lower()):
         check_text("run", text)
     return text, checked
 

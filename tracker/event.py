@@ -84,7 +84,8 @@ class Event:
     kind: str
     #: 1, and one more each time the run is resumed.
     attempt: int
-    #: Which fit, evaluate or predict of this attempt, from 1; None for facts.
+    #: Which fit, evaluate or predict, from 1; one that a later attempt tries again keeps its
+    #: number. None for facts.
     call: int | None
     #: The epoch that everything inside one belongs to, from 0, else None.
     epoch: int | None
@@ -157,17 +158,20 @@ def canonical(record: Record) -> bytes:
     return orjson.dumps(tuple(record))
 
 
-def chained(head: bytes, records: Sequence[Record]) -> bytes:
+def chained(head: bytes, records: Sequence[Record], version: int = VERSION) -> bytes:
     """The head of a hash chain after one more batch.
 
     Args:
         head: The head before, 32 bytes.
         records: The batch.
+        version: Their vocabulary.
 
     Returns:
-        SHA-256 over the head and the JSON array of the records' canonical forms, 32 bytes.
+        SHA-256 over the head, the version (four bytes; from 2 on) and the JSON array of the
+        records' canonical forms, 32 bytes.
     """
-    return sha256(head + text_of(records)).digest()
+    tag = b"" if version == 1 else version.to_bytes(4)
+    return sha256(head + tag + text_of(records)).digest()
 
 
 def text_of(records: Sequence[Record]) -> bytes:

@@ -13,11 +13,15 @@ from typing import Any
 from tracker import machine
 from tracker.arguments import check_tags, check_text
 from tracker.delivery import crashed
-from tracker.errors import InvalidArgument, RunAlive
-from tracker.liveness import LOST, LOST_SECONDS, alive_here, sign_of_life
+from tracker.errors import ConcurrencyConflict, InvalidArgument, RunAlive, StoreBusy, WriterFenced
+from tracker.liveness import LOST, LOST_SECONDS, alive_here, seems_alive, sign_of_life
+from tracker.projections import RunState
 from tracker.query import Store, opened_store, run_of
 from tracker.store.port import Run, RunIdentity
 from tracker.store.sql import SqlStore
+
+#: How often closing begins again behind facts that are stated meanwhile.
+_TRIES = 10
 
 
 def tag_run(run: str | int, tags: Sequence[str] | Mapping[str, str], *, store: Store = None) -> Run:
@@ -83,7 +87,7 @@ def rename_run(run: str | int, name: str, *, store: Store = None) -> Run:
         NameTaken: Another run has it.
         RunNotFound, AmbiguousRun: It is not exactly one run.
     """
-    check_text("name", name)
+    name = check_text("name", name) or name
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
         return _declared(opened, found, "run_renamed", {"name": name} if name != found.name else {})
@@ -145,9 +149,8 @@ def close_run(run: str | int, *, force: bool = False, store: Store = None) -> Ru
         if state.status != "running":  # it ended in this moment, and is as it was
             opened.claim(found.uuid, found.writer)
             raise InvalidArgument(f"Run {found.name!r} has ended already: it is {state.status}.")
-        record = crashed(state, "closed by hand: its writer was lost", by=person())
         identity = RunIdentity(uuid=found.uuid, name=found.given_name, writer=writer)
-        opened.append(identity, [record], expected_seq=state.last_seq)
+        _crash(opened, identity, state)
         return run_of(found.uuid, store=opened)
 
 
@@ -170,7 +173,7 @@ def refuse_living(run: Run, what: str) -> None:
     Raises:
         RunAlive: It lives, as far as can be told.
     """
-    if run.state.status != "running":
+    if not seems_alive(run):
         return
     after = (
         "the next command ends its run"
@@ -181,6 +184,22 @@ def refuse_living(run: Run, what: str) -> None:
         f"Run {run.name!r} {sign_of_life(run)}. Stop it; {after}, which can then be {what}. "
         "--force does it now, and shuts that process out."
     )
+
+
+def _crash(store: SqlStore, identity: RunIdentity, state: RunState) -> None:
+    """Append that a run crashed, behind whatever is stated of it in this moment."""
+    for _ in range(_TRIES):
+        record = crashed(state, "closed by hand: its writer was lost", by=person())
+        try:
+            store.append(identity, [record], expected_seq=state.last_seq)
+        except WriterFenced:
+            raise
+        except ConcurrencyConflict:
+            found = store.find(identity.uuid)
+            state = found.state if found else state
+        else:
+            return
+    raise StoreBusy(f"Others kept stating facts of run {identity.name!r} while it was closed.")
 
 
 def _declared(store: SqlStore, run: Run, kind: str, data: Mapping[str, Any]) -> Run:

@@ -139,7 +139,7 @@ def metric_frame(
     """
     phases = _phases(records)
     steps = dict(zip((one.seq for one in records), steps_of(records), strict=True))
-    shown = list(records) if attempts == "all" else in_order(winners(records))
+    shown = list(records) if attempts == "all" else in_order(winners(records), records)
     wanted = [
         record
         for record in shown

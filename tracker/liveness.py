@@ -28,6 +28,21 @@ def silence(run: Run) -> float | None:
     return max(0.0, time.time() - (run.state.last_at or 0) / 1e6)
 
 
+def seems_alive(run: Run) -> bool:
+    """Whether a run's writer lives, as far as can be told, also between its calls."""
+    here = [info for info in journals(journal_folders()) if info.meta]
+    if any(info.alive and info.meta and info.meta.uuid == run.uuid for info in here):
+        return True
+    if any(info.meta and info.meta.writer == run.writer and not info.elsewhere for info in here):
+        return False  # its lock is free
+    if run.state.status == LOST:
+        return False
+    if run.state.status == "running":
+        return (silence(run) or 0.0) <= LOST_SECONDS
+    # A writer's end takes its heartbeat away.
+    return run.heartbeat_age is not None and run.heartbeat_age <= LOST_SECONDS
+
+
 def sign_of_life(run: Run) -> str:
     """Who writes a running run, and since when that is known: the rest of a sentence about it."""
     state = run.state
@@ -35,7 +50,7 @@ def sign_of_life(run: Run) -> str:
         return f"is being written by process {state.pid} on this machine"
     return (
         f"is being written by process {state.pid} on {state.host}, which told so "
-        f"{silence(run) or 0:.0f} seconds ago"
+        f"{run.heartbeat_age or silence(run) or 0:.0f} seconds ago"
     )
 
 

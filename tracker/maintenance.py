@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracker.errors import InvalidArgument, JournalLocked
+from tracker.errors import InvalidArgument, JournalLocked, StoreCorrupt
 from tracker.facts import person, refuse_living
 from tracker.frames import typed
 from tracker.journal import discard
@@ -15,7 +15,15 @@ from tracker.liveness import LOST, with_lost
 from tracker.location import journal_folders
 from tracker.query import Store, opened_store, run_of
 from tracker.store import rebuilding, space
-from tracker.store.auditing import Finding, Head, audit, compare, head_of, parse_head
+from tracker.store.auditing import (
+    Finding,
+    Head,
+    audit,
+    compare,
+    head_of,
+    orphans,
+    parse_head,
+)
 from tracker.store.port import Run
 from tracker.store.rebuilding import Progress
 from tracker.store.rows import load_runs
@@ -74,13 +82,13 @@ def verify(
     noted = [parse_head(text) for text in ([expect] if isinstance(expect, str) else expect)]
     found: list[tuple[str, str, Finding]] = []
     with opened_store(store) as opened:
-        for uuid in _uuids(opened, runs):
+        # A head says something of a stream only if the stream is what its seals say.
+        uuids = dict.fromkeys([*_uuids(opened, runs), *(head.uuid for head in noted)])
+        for uuid in uuids:
+            found += _audited(opened, uuid, progress)
+        if runs is None:
             with opened.snapshot() as connection:
-                # Read in the same moment as its events.
-                for run in load_runs(connection, [uuid]):
-                    found += [(run.name, uuid, one) for one in audit(connection, run)]
-                    if progress:
-                        progress(run.name, run.state.last_seq)
+                found += [("", "", one) for one in orphans(connection)]
         for head in noted:
             found += _compared(opened, head)
     rows = [(run, uuid, *finding) for run, uuid, finding in found]
@@ -179,15 +187,24 @@ def prune_runs(runs: Runs, *, every: int | None = None, store: Store = None) -> 
         raise InvalidArgument(f"every must be at least 1. Received: {every}.")
     with opened_store(store) as opened:
         chosen = [run_of(one, store=opened) for one in _listed(runs)]
-        for run in chosen:
-            if run.state.status in ("running", LOST):
-                raise InvalidArgument(
-                    f"Run {run.name!r} is {run.state.status}: only runs that have ended are pruned."
-                )
+        refuse_unfinished(chosen)
         data = {"by": person(), "every": every}
         dropped = {run.name: opened.prune(run.uuid, data, every=every) for run in chosen}
         space.give_back(opened)
     return dropped
+
+
+def refuse_unfinished(runs: Iterable[Run]) -> None:
+    """Refuse to prune runs that may still say more of their epochs.
+
+    Raises:
+        InvalidArgument: A run is running, or lost.
+    """
+    for run in runs:
+        if run.state.status in ("running", LOST):
+            raise InvalidArgument(
+                f"Run {run.name!r} is {run.state.status}: only runs that have ended are pruned."
+            )
 
 
 def store_stats(*, store: Store = None) -> pd.DataFrame:
@@ -221,6 +238,23 @@ def store_stats(*, store: Store = None) -> pd.DataFrame:
     }
     frame = typed(columns, _STAT_TYPES)
     return frame.sort_values("bytes", ascending=False, kind="stable", ignore_index=True)
+
+
+def _audited(
+    store: SqlStore, uuid: str, progress: Callable[[str, int], None] | None
+) -> list[tuple[str, str, Finding]]:
+    found = []
+    # The run's row is read in the same moment as its events. Values that the driver itself cannot
+    # read end the transaction, so they are told here.
+    try:
+        with store.snapshot() as connection:
+            for run in load_runs(connection, [uuid]):
+                found += [(run.name, uuid, one) for one in audit(connection, run)]
+                if progress:
+                    progress(run.name, run.state.last_seq)
+    except StoreCorrupt as error:
+        found.append(("", uuid, Finding(None, None, str(error))))
+    return found
 
 
 def _compared(store: SqlStore, head: Head) -> list[tuple[str, str, Finding]]:

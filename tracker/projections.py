@@ -98,6 +98,11 @@ class RunState:
     metrics: Mapping[tuple[str, str], MetricState] = field(default_factory=dict)
 
 
+def call_to_resume_with(state: RunState) -> int:
+    """The number of a next attempt's first call: that of the outermost one that died, if any."""
+    return min(state.open_calls, default=state.next_call)
+
+
 def fold(state: RunState, records: Sequence[Record], history: History = tuple) -> RunState:
     """The state after `records`, which follow `state.last_seq` without a gap.
 
@@ -121,17 +126,60 @@ def fold(state: RunState, records: Sequence[Record], history: History = tuple) -
 
 
 def winners(records: Sequence[Record]) -> list[Record]:
-    """Without what a later attempt ran again: the same call, epoch, batch and kind."""
+    """Without what a later attempt ran again: the same call, epoch, batch and kind.
+
+    An epoch that a later attempt ran to its end takes the place of all that earlier attempts have
+    of it, so that batches of another size do not mix.
+
+    Args:
+        records: Records in order, `call_began` and `epoch_end` among them.
+    """
     if not records or records[-1].attempt == 1:
         return list(records)
+    calls = identities(records)
     latest: dict[tuple[Any, ...], int] = {}
+    ended: dict[tuple[Any, ...], int] = {}
     for record in records:  # attempts never fall along a stream
-        latest[record.call, record.epoch, record.batch, record.kind] = record.attempt
-    return [
-        record
-        for record in records
-        if latest[record.call, record.epoch, record.batch, record.kind] == record.attempt
-    ]
+        call = calls.get((record.attempt, record.call), record.call)
+        latest[call, record.epoch, record.batch, record.kind] = record.attempt
+        if record.kind == "epoch_end":
+            ended[call, record.epoch] = record.attempt
+
+    def counts(record: Record) -> bool:
+        call = calls.get((record.attempt, record.call), record.call)
+        last = latest[call, record.epoch, record.batch, record.kind]
+        if record.epoch is not None:
+            last = max(last, ended.get((call, record.epoch), 0))
+        return last == record.attempt
+
+    return list(filter(counts, records))
+
+
+def identities(records: Sequence[Record]) -> dict[tuple[int, int | None], Any]:
+    """What makes each (attempt, call) the same one as that of another attempt.
+
+    The number, of outermost calls. Nested ones are counted through in each attempt, and so are the
+    same if they have the same place: the call and the epoch that they are in, or come after, and
+    how many came before there.
+    """
+    found: dict[tuple[int, int | None], Any] = {}
+    last_epoch: dict[tuple[int, int | None], int | None] = {}
+    places: dict[Any, int] = {}
+    for record in records:
+        if record.kind == "epoch_end":
+            last_epoch[record.attempt, record.call] = record.epoch
+        elif record.kind == "call_began":
+            parent = decode(record.logs).get("parent")
+            if parent is None:
+                found[record.attempt, record.call] = record.call
+                continue
+            outer = (record.attempt, parent)
+            inside = record.epoch is not None
+            epoch = record.epoch if inside else last_epoch.get(outer)
+            place = (record.attempt, found.get(outer, parent), inside, epoch)
+            places[place] = places.get(place, 0) + 1
+            found[record.attempt, record.call] = (*place[1:], places[place])
+    return found
 
 
 class _LookBack:
@@ -329,6 +377,7 @@ def _resumed(state: RunState, record: Record, data: Mapping[str, Any]) -> RunSta
         status="running",
         attempt=record.attempt,
         open_calls={},
+        next_call=call_to_resume_with(state),
         again_until=state.last_call,
         ended_at=None,
         error_type=None,
@@ -364,7 +413,7 @@ def _ended(state: RunState, record: Record, data: Mapping[str, Any]) -> RunState
         status=status,
         ended_at=kept or ended_at,
         open_calls={},
-        next_call=min(state.open_calls, default=state.next_call),
+        next_call=call_to_resume_with(state),
         error_type=_text_or_none(error.get("type")),
         error_message=_text_or_none(error.get("message")),
     )
@@ -398,12 +447,24 @@ def _measured(state: RunState, record: Record, look_back: _LookBack) -> RunState
 
 def _supersedes(state: RunState, record: Record) -> bool:
     """Whether an earlier attempt may have the same."""
-    if record.attempt == 1 or _call(record) > state.again_until:
+    call = _call(record)
+    if record.attempt == 1 or _outermost(state, call) > state.again_until:
         return False
-    if record.kind == "test_end":
-        return True
-    first, last = state.spans.get(_call(record), (0, -1))
+    if record.kind == "test_end" or call > state.again_until:
+        return True  # of nested calls the number tells nothing
+    first, last = state.spans.get(call, (0, -1))
     return record.epoch is not None and first <= record.epoch <= last
+
+
+def _outermost(state: RunState, call: int) -> int:
+    seen = set()
+    while call not in seen:
+        seen.add(call)
+        _, parent = state.open_calls.get(call, (None, None))
+        if parent is None:
+            break
+        call = parent
+    return call
 
 
 def _measure(metrics: dict[tuple[str, str], MetricState], record: Record) -> None:

@@ -274,7 +274,7 @@ def metrics(
         parts, thinned = [], []
         for one in asked:
             found = _run(opened, one)
-            kinds = ("call_began", "train_batch_end", *_METRIC_KINDS[source])
+            kinds = ("call_began", "train_batch_end", "epoch_end", *_METRIC_KINDS[source])
             records = _fetch(opened, found, _select_events(found.id, kind=sorted(set(kinds))))
             parts.append(metric_frame(found.name, records, _METRIC_KINDS[source], attempts))
             thinned += [found.name] if found.state.dropped else []

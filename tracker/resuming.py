@@ -14,6 +14,8 @@ from tracker.delivery import deliver
 from tracker.errors import (
     EventsTooNew,
     InvalidArgument,
+    JournalCorrupt,
+    JournalFailure,
     JournalLocked,
     RunAlive,
     RunExists,
@@ -22,10 +24,11 @@ from tracker.errors import (
     RunPurged,
     SchemaMismatch,
     StoreUnreachable,
+    WriterFenced,
 )
 from tracker.event import VERSION
 from tracker.journal import WRITER, JournalInfo, is_alive, is_held, journals
-from tracker.liveness import LOST_SECONDS, alive_here, sign_of_life, silence, with_lost
+from tracker.liveness import LOST_SECONDS, alive_here, seems_alive, sign_of_life, silence
 from tracker.location import journal_folders
 from tracker.masking import without_passwords
 from tracker.selection import find_exactly
@@ -171,10 +174,18 @@ def _deliver_journals(run: str, store: SqlStore) -> None:
     found = find_exactly(store, run)
     for info in _journals(without_passwords(store.url), found.uuid if found else None, run):
         if info.meta and info.alive and not release(info.meta.uuid):
+            if run.startswith("@"):
+                continue  # if that is the one which is meant, it is refused later
             _wait_for_shipping(info, deadline)
-        with contextlib.suppress(JournalLocked):  # its lock was taken in this moment: it lives
-            if not (info.settled or info.fenced or info.elsewhere):
-                deliver(info, store)
+        if info.settled or info.fenced or info.elsewhere:
+            continue
+        try:
+            deliver(info, store)
+        except (JournalLocked, WriterFenced):
+            # It lives since this moment; or it was shut out, and stays as it is.
+            continue
+        except (JournalCorrupt, JournalFailure) as error:
+            _log.warning("Not all of what run %r left is delivered: %s", run, error)
 
 
 def _journals(store: str, uuid: str | None, name: str) -> list[JournalInfo]:
@@ -183,7 +194,11 @@ def _journals(store: str, uuid: str | None, name: str) -> list[JournalInfo]:
         for info in journals(journal_folders(), settled=False)
         if info.meta
         and info.meta.store == store
-        and (info.meta.uuid == uuid if uuid else name in (info.meta.name, info.meta.uuid))
+        # The latest run may be one that the store does not know yet.
+        and (
+            name.startswith("@")
+            or (info.meta.uuid == uuid if uuid else name in (info.meta.name, info.meta.uuid))
+        )
     ]
 
 
@@ -203,11 +218,9 @@ def _wait_for_shipping(info: JournalInfo, deadline: float) -> None:
 def _when_dead(store: SqlStore, run: Run) -> Run:
     """The run, when it is sure that nobody writes it."""
     began = time.monotonic()
-    while True:
-        (run,) = with_lost([run])
-        if run.state.status != "running":
-            return run
-        if run.uuid in alive_here() or (silence(run) or 0.0) < time.monotonic() - began:
+    while seems_alive(run):
+        silent = run.heartbeat_age if run.heartbeat_age is not None else silence(run)
+        if run.uuid in alive_here() or (silent or 0.0) < time.monotonic() - began:
             raise RunAlive(
                 f"Run {run.name!r} {sign_of_life(run)}. Stop that process; {LOST_SECONDS:.0f} "
                 "seconds later the run can be resumed."
@@ -224,3 +237,4 @@ def _when_dead(store: SqlStore, run: Run) -> Run:
         if again is None:  # purged and gone, or another database
             raise RunNotFound(f"Run {run.name!r} is not in the store any more.")
         run = again
+    return run

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tracker.event import HOOKS, Record
 from tracker.logs import decode
-from tracker.projections import winners
+from tracker.projections import identities, winners
 
 #: An epoch of a call: what a later attempt may run again.
-_Epoch = tuple[int | None, int | None]
+_Epoch = tuple[Any, int | None]
 
 
 def steps_of(records: Sequence[Record]) -> list[int | None]:
@@ -21,11 +22,12 @@ def steps_of(records: Sequence[Record]) -> list[int | None]:
     Args:
         records: Records in order; those of `call_began`, `train_batch_end` and `epoch_end` count.
     """
-    before, sizes = _epochs(records)
+    calls = identities(records)
+    before, sizes = _epochs(records, calls)
     steps: list[int | None] = []
     step: int | None = 0
     for record in records:
-        epoch = (record.call, record.epoch)
+        epoch = _epoch(record, calls)
         if record.kind in {"train_batch_end", "epoch_end"}:
             start = before[epoch]
             inside = sizes[epoch] if record.batch is None else record.batch + 1
@@ -34,38 +36,51 @@ def steps_of(records: Sequence[Record]) -> list[int | None]:
     return steps
 
 
-def in_order(records: Sequence[Record]) -> list[Record]:
-    """Winners in the order of a curve: mixed attempts of an epoch in the order of its hooks."""
+def in_order(shown: Sequence[Record], records: Sequence[Record]) -> list[Record]:
+    """Winners in the order of a curve.
+
+    Epochs come in the order in which they were first run; one in which attempts are mixed, in that
+    of its hooks.
+
+    Args:
+        shown: The winners.
+        records: All records.
+    """
     if not records or records[-1].attempt == 1:
-        return list(records)
+        return list(shown)
+    calls = identities(records)
     places: dict[_Epoch, int] = {}
-    attempts: dict[_Epoch, set[int]] = {}
     for record in records:
-        epoch = (record.call, record.epoch)
-        places.setdefault(epoch, len(places))
-        attempts.setdefault(epoch, set()).add(record.attempt)
+        places.setdefault(_epoch(record, calls), len(places))
+    attempts: dict[_Epoch, set[int]] = {}
+    for record in shown:
+        attempts.setdefault(_epoch(record, calls), set()).add(record.attempt)
 
     def place(record: Record) -> tuple[int, int, int, int]:
-        epoch = (record.call, record.epoch)
+        epoch = _epoch(record, calls)
         if len(attempts[epoch]) == 1 or record.kind not in HOOKS:
             return places[epoch], -1, 0, record.seq
         batch = -1 if record.batch is None else record.batch
         return places[epoch], HOOKS.index(record.kind), batch, record.seq
 
-    return sorted(records, key=place)
+    return sorted(shown, key=place)
+
+
+def _epoch(record: Record, calls: Mapping[tuple[int, int | None], Any]) -> _Epoch:
+    return calls.get((record.attempt, record.call), record.call), record.epoch
 
 
 def _epochs(
-    records: Sequence[Record],
+    records: Sequence[Record], calls: Mapping[tuple[int, int | None], Any]
 ) -> tuple[dict[_Epoch, int | None], dict[_Epoch, int | None]]:
     """Training batches before each epoch, and in it; None where unknown."""
     planned = _planned(records)
     sizes: dict[_Epoch, int | None] = {}
     for record in records:  # in the order in which they were first run
         if record.kind in {"train_batch_end", "epoch_end"}:
-            sizes.setdefault((record.call, record.epoch), 0)
+            sizes.setdefault(_epoch(record, calls), 0)
     for record in winners(records):
-        epoch = (record.call, record.epoch)
+        epoch = _epoch(record, calls)
         size = sizes.get(epoch) or 0
         if record.kind == "train_batch_end" and record.batch is not None:
             sizes[epoch] = max(size, record.batch + 1)

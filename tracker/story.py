@@ -46,7 +46,7 @@ def description(run: Run, story: Sequence[Event]) -> dict[str, Any]:
     head = [*_HEAD, *(["heartbeat"] if state.status in ("running", "lost") else [])]
     head += ["archived"] if state.archived_at else []
     plain = {name: None if row[name] is pd.NA else row[name] for name in head}
-    if ends and ends[-1].get("reason"):
+    if ends and ends[-1].get("reason") and state.status == "crashed":
         plain["error"] = ends[-1]["reason"]
     attempts = attempts_of(story)
     params: dict[str, Any] = {}
@@ -121,7 +121,13 @@ def history_frame(story: Sequence[Event]) -> pd.DataFrame:
 
 def _changed(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, list[Any]]:
     old, new = flatten(before), flatten(given)
-    return {key: [old.get(key), value] for key, value in new.items() if old.get(key) != value}
+    return {
+        key: [old.get(key), value] for key, value in new.items() if not _same(old.get(key), value)
+    }
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) or repr(a) == repr(b)  # NaN is not equal to itself
 
 
 def _call_name(event: Event) -> str:

@@ -19,6 +19,7 @@ from tracker.location import journal_folders
 from tracker.logs import Outputs
 from tracker.masking import without_passwords
 from tracker.names import uuid7
+from tracker.projections import call_to_resume_with
 from tracker.recorder import Recorder
 from tracker.store.port import Run, RunIdentity
 
@@ -93,7 +94,7 @@ class RunWriter:
         if resumed:
             state = resumed.state
             self.recorder = Recorder(
-                writer, outputs, attempt=state.attempt + 1, next_call=state.next_call
+                writer, outputs, attempt=state.attempt + 1, next_call=call_to_resume_with(state)
             )
             after = {"status": state.status, "host": state.host, "pid": state.pid}
             self.recorder.fact("run_resumed", {"version": VERSION, "after": after, **data})

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from sqlalchemy import Connection, desc, select
 
-from tracker.errors import IntegrityFailure, InvalidArgument
+from tracker.errors import IntegrityFailure, InvalidArgument, StoreCorrupt
 from tracker.event import Record, canonical, chained, text_of
 from tracker.logs import decode
 from tracker.store import schema
@@ -26,6 +26,9 @@ _HEAD = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d+):([0-9a-
 
 #: Events of one batch that are named; of more than these, how many.
 _NAMED = 20
+
+#: What reading values of other types than were ever stored may raise.
+_UNREADABLE = (TypeError, ValueError, OverflowError, AttributeError, IndexError, KeyError)
 
 
 class Finding(NamedTuple):
@@ -62,7 +65,16 @@ def parse_head(text: str) -> Head:
             f"{text.strip()!r} is no head. Expected UUID:SEQ:HASH, as `tracker verify --heads` "
             "prints them."
         )
+    if int(found[2]) >= 2**63:
+        raise InvalidArgument(
+            f"No stream has an event {found[2]}: {text.strip()[:60]!r} is no head."
+        )
     return Head(found[1], int(found[2]), bytes.fromhex(found[3]))
+
+
+def find_heads(text: str) -> list[str]:
+    """The heads in a text."""
+    return [found[0] for found in _HEAD.finditer(text.lower())]
 
 
 def head_of(run: Run) -> Head:
@@ -89,10 +101,28 @@ def audit(connection: Connection, run: Run) -> Iterator[Finding]:
         run: The run.
     """
     trail = _Trail(connection, run)
-    yield from trail.begin()
-    for append in _appends(connection, run):
-        yield from trail.follow(append)
-    yield from trail.end()
+    try:
+        yield from trail.begin()
+        for append in _appends(connection, run):
+            yield from trail.follow(append)
+        yield from trail.end()
+    except (*_UNREADABLE, StoreCorrupt) as error:  # what no append can have written
+        yield Finding(
+            trail.next, None, f"from event {trail.next} on there are values that cannot be read as "
+            f"history: {error}",
+        )  # fmt: skip
+
+
+def orphans(connection: Connection) -> Iterator[Finding]:
+    """Histories of runs that have no row any more."""
+    for table in (schema.events, schema.appends):
+        ids = select(table.c.run_id).distinct()
+        rows = connection.execute(ids.where(table.c.run_id.not_in(select(schema.runs.c.id))))
+        for run_id in rows.scalars():
+            yield Finding(
+                None, None, f"there are {table.name} of a run {run_id} whose row is gone: tracker "
+                "rebuild makes it again",
+            )  # fmt: skip
 
 
 def pruned_until(connection: Connection, run: Run) -> int:
@@ -107,7 +137,7 @@ def compare(connection: Connection, run: Run, head: Head) -> Iterator[Finding]:
     at = select(appends.c.hash).where(appends.c.run_id == run.id)
     found = connection.execute(at.where(appends.c.last_seq == head.seq)).scalar()
     if found is not None:
-        if bytes(found) != head.hash:
+        if _bytes(found) != head.hash:
             yield Finding(None, head.seq, f"events up to {head.seq} are not those of the noted "
                           "head: the chain was rewritten")  # fmt: skip
         return
@@ -134,7 +164,8 @@ class _Trail:
         self._events = _events(connection, run)
         self._event = next(self._events, None)
         self._head = GENESIS
-        self._next = 1
+        #: The seq that comes next.
+        self.next = 1
         #: Up to here the stream was pruned: batches are no more what their hash is over.
         self._pruned_until = 0
         self._digests: list[list[Any]] = []
@@ -145,7 +176,13 @@ class _Trail:
         erased = _tombstone(self._connection, self._run)
         if erased:
             self._head = bytes.fromhex(str(decode(erased.logs).get("head") or ""))
-            self._next = erased.seq
+            self.next = erased.seq
+        first = self._event
+        if first and first.kind == "run_began":
+            uuid = decode(first.logs).get("uuid", self._run.uuid)
+            if uuid != self._run.uuid:
+                yield Finding(first.seq, first.seq, f"the run's row has the UUID {self._run.uuid}, "
+                              f"and its first event {uuid}")  # fmt: skip
         pruned = _last_of(self._connection, self._run, "events_pruned")
         if pruned:
             data = decode(pruned.logs)
@@ -156,23 +193,23 @@ class _Trail:
 
     def follow(self, append: Any) -> Iterator[Finding]:
         """The next append."""
-        first, last = append.first_seq, append.last_seq
-        if first != self._next:
+        first, last, before = append.first_seq, append.last_seq, _bytes(append.prev_hash)
+        if first != self.next:
             yield Finding(
-                min(first, self._next), None, f"no append has event {min(first, self._next)}: the "
+                min(first, self.next), None, f"no append has event {min(first, self.next)}: the "
                 "chain has lost a link",
             )  # fmt: skip
-            yield from self._unsealed(first - 1)
-        elif bytes(append.prev_hash) != self._head:
+        yield from self._unsealed(first - 1)
+        if first == self.next and before != self._head:
             yield Finding(first, None, f"the chain is broken before event {first}: what precedes "
                           "it was rewritten")  # fmt: skip
         records = self._take(last)
         if last <= self._pruned_until:
             self._kept += records
             yield from self._check_kept()
-        elif chained(bytes(append.prev_hash), records) != bytes(append.hash):
+        elif chained(before, records, append.version) != _bytes(append.hash):
             yield from _located(append, records, _marks(self._connection, self._run, first))
-        self._head, self._next = bytes(append.hash), last + 1
+        self._head, self.next = _bytes(append.hash), last + 1
 
     def end(self) -> Iterator[Finding]:
         """What is behind the last append."""
@@ -182,13 +219,13 @@ class _Trail:
         run = self._run
         if self._head != run.head:
             yield Finding(
-                self._next, None, f"the chain ends at event {self._next - 1}, without the head "
+                self.next, None, f"the chain ends at event {self.next - 1}, without the head "
                 "that the run has: its end was cut off, or rewritten",
             )  # fmt: skip
-        elif run.state.last_seq != self._next - 1:
+        elif run.state.last_seq != self.next - 1:
             yield Finding(
                 None, None, f"the run's row says that it has {run.state.last_seq} events, and it "
-                f"has {self._next - 1}: tracker rebuild",
+                f"has {self.next - 1}: tracker rebuild",
             )  # fmt: skip
 
     def _take(self, until: int) -> list[Record]:
@@ -226,9 +263,8 @@ class _Trail:
 def _located(append: Any, records: Sequence[Record], marks: bytes | None) -> Iterator[Finding]:
     """Which events of an append are not those that it was made of."""
     first, last = append.first_seq, append.last_seq
-    there = {record.seq: record for record in records}
-    missing = [seq for seq in range(first, last + 1) if seq not in there]
-    for begin, end in _ranges(missing):
+    missing = list(_gaps(first, last, [record.seq for record in records]))
+    for begin, end in missing:
         verb = "is" if begin == end else "are"
         yield Finding(begin, end, f"{_events_named(begin, end)} {verb} missing")
     sums = _sums(marks, last - first + 1)
@@ -277,23 +313,26 @@ def _events_named(first: int, last: int) -> str:
     return f"event {first}" if first == last else f"events {first} to {last}"
 
 
-def _ranges(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    begin = end = None
+def _gaps(first: int, last: int, seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """What is missing of `first` to `last` in ascending seqs."""
+    wanted = first
     for seq in seqs:
-        if begin is None or end is None:
-            begin = end = seq
-        elif seq == end + 1:
-            end = seq
-        else:
-            yield begin, end
-            begin = end = seq
-    if begin is not None and end is not None:
-        yield begin, end
+        if seq > wanted:
+            yield wanted, seq - 1
+        wanted = seq + 1
+    if wanted <= last:
+        yield wanted, last
 
 
 def _appends(connection: Connection, run: Run) -> Sequence[Any]:
     appends = schema.appends
-    wanted = select(appends.c.first_seq, appends.c.last_seq, appends.c.prev_hash, appends.c.hash)
+    wanted = select(
+        appends.c.first_seq,
+        appends.c.last_seq,
+        appends.c.version,
+        appends.c.prev_hash,
+        appends.c.hash,
+    )
     return connection.execute(
         wanted.where(appends.c.run_id == run.id).order_by(appends.c.first_seq)
     ).all()
@@ -303,13 +342,18 @@ def _marks(connection: Connection, run: Run, first: int) -> bytes | None:
     appends = schema.appends
     wanted = select(appends.c.marks).where(appends.c.run_id == run.id)
     found = connection.execute(wanted.where(appends.c.first_seq == first)).scalar()
-    return None if found is None else bytes(found)
+    return _bytes(found) or None
 
 
 def _events(connection: Connection, run: Run) -> Iterator[Record]:
     wanted = select_records(run.id).order_by(schema.events.c.seq)
     rows = connection.execute(wanted.execution_options(yield_per=5_000))
     return (Record(*row) for row in rows)
+
+
+def _bytes(value: Any) -> bytes:
+    """A hash as the database gives it; none for what is no hash."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""
 
 
 def _tombstone(connection: Connection, run: Run) -> Record | None:

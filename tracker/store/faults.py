@@ -120,6 +120,8 @@ def _kind(error: exc.DBAPIError) -> type[TrackerError]:
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return _SQLITE.get(code & 0xFF, StoreFailure)
+    if "Could not decode to UTF-8" in str(error.orig):  # sqlite3's, without a code
+        return StoreCorrupt
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         # Drivers give no SQLSTATE where the server said nothing, or was never reached.

@@ -20,6 +20,7 @@ from tracker.store.port import (
     check_declarable,
     check_records,
     check_writer,
+    ends,
 )
 from tracker.store.stated import fact, pruned_data, purged_data
 from tracker.upcast import upcast
@@ -52,6 +53,8 @@ class MemoryStore:
             )
         self._extend(replace(stored, writer=run.writer), records, run.version)
         self.beat(run)
+        if ends(records):
+            del self._beats[run.uuid]
 
     def beat(self, run: RunIdentity) -> None:
         """See `EventStore.beat`."""
@@ -67,6 +70,7 @@ class MemoryStore:
         if replacing not in (None, stored.writer):
             return None
         self._runs[uuid] = replace(stored, writer=writer)
+        self._beats[uuid] = time.time()
         return self.find(uuid)
 
     def declare(self, uuid: str, kind: str, data: Mapping[str, Any]) -> Run:
@@ -122,7 +126,7 @@ class MemoryStore:
         """See `EventStore.runs`."""
         now = time.time()
         return [
-            replace(run, heartbeat_age=max(0.0, now - self._beats.get(uuid, now)))
+            replace(run, heartbeat_age=_age(now, self._beats.get(uuid)))
             for uuid, run in self._runs.items()
         ]
 
@@ -149,7 +153,7 @@ class MemoryStore:
         )
         self._streams[uuid] = [*self._streams.get(uuid, []), *records]
         self._versions |= {(uuid, record.seq): version for record in records}
-        self._runs[uuid] = replace(stored, head=chained(stored.head, records), state=state)
+        self._runs[uuid] = replace(stored, head=chained(stored.head, records, version), state=state)
         return self._runs[uuid]
 
     def _created(self, run: RunIdentity) -> Run:
@@ -165,3 +169,7 @@ class MemoryStore:
             head=GENESIS,
             state=RunState(),
         )
+
+
+def _age(now: float, beat: float | None) -> float | None:
+    return None if beat is None else max(0.0, now - beat)

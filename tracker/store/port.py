@@ -89,7 +89,7 @@ class EventStore(Protocol):
     def beat(self, run: RunIdentity) -> None:
         """Note that a run's writer lives; nothing for a run that is not stored or not its own.
 
-        An append notes it too.
+        An append notes it too; one that ends the run, that there is no writer any more.
         """
 
     def claim(self, uuid: str, writer: str, *, replacing: str | None = None) -> Run | None:
@@ -182,6 +182,11 @@ def check_writer(stored: Run, run: RunIdentity) -> None:
         f"Run {stored.name!r} is not this process's any more: another one has taken it over, "
         "or somebody has closed it. This process's events stay in its journal."
     )
+
+
+def ends(records: Sequence[Record]) -> bool:
+    """Whether these are the last words of a run's writer, as far as it knows."""
+    return records[-1].kind in {"run_ended", "run_crashed"}
 
 
 def check_declarable(stored: Run | None, uuid: str) -> Run:

@@ -6,6 +6,7 @@ store with every step: an interrupted rebuild goes on there.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,12 @@ from tracker.store.port import GENESIS, PURGED, Run
 from tracker.store.reading import select_records, upcaster
 from tracker.store.rows import state_values, store_changes
 from tracker.store.sql import SqlStore, free_name
+from tracker.upcast import upcast
+
+_log = logging.getLogger("tracker")
+
+#: Facts that carry the vocabulary of what follows.
+_SAYING = ("run_began", "run_resumed")
 
 _PARTS = (schema.run_params, schema.run_tags, schema.run_metrics)
 
@@ -99,7 +106,24 @@ def _fold_next(store: SqlStore, reached: int) -> list[Run]:
     events = 0
     with store.snapshot() as connection:
         for run_id in _ids_after(connection, reached):
-            run, count = _folded(connection, run_id)
+            try:
+                run, count = _folded(connection, run_id)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                _log.warning(
+                    "Run %d cannot be rebuilt, and stays as it is: its events cannot be read (%s). "
+                    "See: tracker verify",
+                    run_id,
+                    error,
+                )
+                continue
+            if run.state.version > VERSION:
+                _log.warning(
+                    "Run %r has events of vocabulary %d, which this program does not know: it "
+                    "stays as it is.",
+                    run.name,
+                    run.state.version,
+                )
+                continue
             runs.append(run)
             events += count
             if len(runs) >= _RUNS or events >= _EVENTS:
@@ -138,14 +162,21 @@ def _folded(connection: Connection, run_id: int) -> tuple[Run, int]:
         uuid=stored.uuid if stored else "",
         given_name=stored.given_name if stored else "",
         writer=stored.writer if stored else secrets.token_hex(8),
-        head=bytes(stored.head) if stored else bytes(head or GENESIS),
+        head=_head(stored.head if stored else head),
         state=RunState(version=newest or VERSION, oldest_version=oldest or VERSION),
     )
     # Batches say nothing to the fold but where the stream ends.
     rows = connection.execute(
         select_records(run_id).where(events.c.batch.is_(None)).order_by(events.c.seq)
     )
-    records = upcaster(connection, run)([Record(*row) for row in rows])
+    records = [Record(*row) for row in rows]
+    if oldest is None:  # its seals are gone; its facts tell of which vocabulary it was
+        said = [decode(one.logs).get("version", 1) for one in records if one.kind in _SAYING]
+        run = replace(run, state=RunState(version=max(said, default=VERSION),
+                                          oldest_version=min(said, default=VERSION)))  # fmt: skip
+        records = list(upcast(records, run.state.oldest_version))
+    else:
+        records = upcaster(connection, run)(records)
     last = connection.execute(select_records(run_id).order_by(desc(events.c.seq)).limit(1)).first()
     assert last is not None
     state = replace(fold(run.state, records), last_seq=last.seq, last_at=last.at)
@@ -153,6 +184,10 @@ def _folded(connection: Connection, run_id: int) -> tuple[Run, int]:
     if stored is None:
         run = replace(run, **_identity(records, state))
     return replace(run, state=state), len(records)
+
+
+def _head(stored: object) -> bytes:
+    return bytes(stored) if isinstance(stored, bytes | memoryview) else GENESIS
 
 
 def _identity(records: Sequence[Record], state: RunState) -> dict[str, Any]:
@@ -168,7 +203,7 @@ def _replace(connection: Connection, run: Run) -> None:
     runs = schema.runs
     locked = select(runs.c.last_seq, runs.c.head).where(runs.c.id == run.id).with_for_update()
     there = connection.execute(locked).first()
-    if there and bytes(there.head) != run.head:  # its writer was faster
+    if there and there.head != run.head:  # its writer was faster
         run, _ = _folded(connection, run.id)
     if there is None:
         run = replace(run, given_name=free_name(connection, run.given_name))
@@ -191,7 +226,7 @@ def _replace(connection: Connection, run: Run) -> None:
 
 def _seal(connection: Connection, run: Run) -> None:
     """Seal a run's stream as it is now, where nothing is left of what sealed it."""
-    head, first = GENESIS, 1
+    head, first, version = GENESIS, 1, run.state.oldest_version
     seq = schema.events.c.seq
     pruned_until = auditing.pruned_until(connection, run)
     while True:
@@ -204,13 +239,13 @@ def _seal(connection: Connection, run: Run) -> None:
         if first == 1 and records[0].kind == "run_purged":
             head = bytes.fromhex(str(decode(records[0].logs).get("head") or ""))
             first = records[0].seq
-        after = chained(head, records)
+        after = chained(head, records, version)
         connection.execute(
             insert(schema.appends).values(
                 run_id=run.id,
                 first_seq=first,
                 last_seq=records[-1].seq,
-                version=run.state.version,
+                version=version,
                 recorded_at=time.time_ns() // 1000,
                 prev_hash=head,
                 hash=after,

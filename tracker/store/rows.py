@@ -14,7 +14,7 @@ from tracker.logs import from_plain, to_plain
 from tracker.projections import MetricState, RunState
 from tracker.store import schema
 from tracker.store.clock import server_now
-from tracker.store.port import Run
+from tracker.store.port import GENESIS, Run
 
 #: Columns of `runs` that are fields of `RunState` as they stand.
 _STATE_COLUMNS = (
@@ -62,7 +62,7 @@ def load_runs(
     none: dict[str, dict[Any, Any]] = {"params": {}, "tags": {}, "metrics": {}}
     # A run that began in this moment has parts, and is not among the rows.
     for row in _part(connection, schema.run_params, where):
-        parts.get(row.run_id, none)["params"][row.key] = from_plain(orjson.loads(row.value))
+        parts.get(row.run_id, none)["params"][row.key] = from_plain(_loaded(row.value, row.value))
     for row in _part(connection, schema.run_tags, where):
         parts.get(row.run_id, none)["tags"][row.key] = row.value
     for row in _part(connection, schema.run_metrics, where):
@@ -84,17 +84,25 @@ def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
     fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
     name = None if row.name == row.given_name else row.name
     state = RunState(
-        name=name, group=row.group_name, **_calls(orjson.loads(row.calls)), **(fields | parts)
+        name=name, group=row.group_name, **_calls(_loaded(row.calls, {})), **(fields | parts)
     )
     return Run(
         id=row.id,
         uuid=row.uuid,
         given_name=row.given_name,
         writer=row.writer,
-        head=bytes(row.head),
+        head=row.head if isinstance(row.head, bytes) else GENESIS,
         state=state,
         heartbeat_age=_age(row),
     )
+
+
+def _loaded(text: Any, instead: Any) -> Any:
+    """JSON of a projection; one that somebody damaged spoils no listing: it can be rebuilt."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return instead
 
 
 def _calls(held: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, null, select, update
 from sqlalchemy.engine import URL
 
 from tracker.errors import ConcurrencyConflict, NameTaken, StoreBusy, StoreRaced
@@ -29,6 +29,7 @@ from tracker.store.port import (
     check_declarable,
     check_records,
     check_writer,
+    ends,
 )
 from tracker.store.reading import history_of, select_records, upcaster
 from tracker.store.rows import load_runs, state_values, store_changes
@@ -89,7 +90,8 @@ class SqlStore:
             mine = mine.where(schema.runs.c.status != PURGED)
             if replacing is not None:
                 mine = mine.where(schema.runs.c.writer == replacing)
-            claimed = connection.execute(mine.values(writer=writer)).rowcount
+            new = mine.values(writer=writer, heartbeat_at=server_now())
+            claimed = connection.execute(new).rowcount
             found = load_runs(connection, [uuid]) if claimed else []
         return found[0] if found else None
 
@@ -270,6 +272,7 @@ _STATE_OF_RUN = (
     .where(schema.runs.c.writer == bindparam("old_writer"))
 )
 _MOVE_RUN = _STATE_OF_RUN.values(heartbeat_at=server_now())
+_END_RUN = _STATE_OF_RUN.values(heartbeat_at=null())
 
 
 def _tried(once: Callable[[], T], name: str) -> T:
@@ -288,7 +291,7 @@ def _moved(
     version: int,
     *,
     writer: str | None = None,
-    statement: Any = _MOVE_RUN,
+    statement: Any = None,
 ) -> Run | None:
     """The run after `records`, in the database too; None if it is not as it was thought to be."""
     folded = fold(before.state, upcast(records, version), history_of(connection, before))
@@ -297,7 +300,7 @@ def _moved(
         version=max(folded.version, version),
         oldest_version=min(folded.oldest_version, version),
     )
-    head = chained(before.head, records)
+    head = chained(before.head, records, version)
     after = replace(before, head=head, state=state, writer=writer or before.writer)
     expected = {
         "old_id": before.id,
@@ -306,6 +309,8 @@ def _moved(
         "old_writer": before.writer,
     }
     values = {"head": head, "writer": after.writer, "name": after.name, **state_values(state)}
+    if statement is None:
+        statement = _END_RUN if ends(records) else _MOVE_RUN
     moved = connection.execute(statement, expected | values)
     return after if moved.rowcount == 1 else None
 
