@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import gc
+from functools import partial
 
-from benchmarks import care, drain, hook, memory, training
+from benchmarks import care, drain, frames, hook, memory, training
 from benchmarks.table import machine, table
 from tests.postgres import PostgresServer, installations, running_server
 from tracker.delivery import collect_seldom
 from tracker.store.opening import connect_store, upgrade_store
 
-PARTS = ["hook", "drain", "care", "memory", "training"]
+PARTS = ["hook", "drain", "care", "frames", "memory", "training"]
 
 
 def server_url(server: PostgresServer) -> str:
@@ -48,6 +49,10 @@ def main() -> None:
             found += drain.figures(arguments.events, arguments.repeat, url)
         if "care" in what:
             found += care.figures(arguments.events, arguments.repeat, server_url(server))
+        if "frames" in what:
+            found += frames.figures(
+                10 * arguments.events, arguments.repeat, partial(server_url, server)
+            )
         if "memory" in what:
             found += memory.figures(50 * arguments.events)
         if "training" in what:

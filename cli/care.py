@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +17,7 @@ from .options import (
     reading_store,
     store_option,
 )
-from .output import chosen_format, say, write_frame
+from .output import chosen_format, progress_bar, say, write_frame
 
 if TYPE_CHECKING:
     from tracker.store.rebuilding import Progress
@@ -69,7 +68,7 @@ def verify(
         checked["events"] += events
 
     noted = [head for text in expect or () for head in _heads(text)]
-    with _bar("verify", None) as advance:
+    with progress_bar("verify", None) as advance:
 
         def progress(run: str, events: int) -> None:
             count(run, events)
@@ -89,6 +88,9 @@ def rebuild(
     restart: Annotated[
         bool, typer.Option("--restart", help="Not where an interrupted rebuild stopped, but anew.")
     ] = False,
+    chunks: Annotated[
+        bool, typer.Option("--chunks", help="The chunks that long runs are read from, instead.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Make everything but the events again from them: runs, params, tags, metrics.
@@ -102,6 +104,11 @@ def rebuild(
     from tracker.store.rebuilding import interrupted
 
     opened = open_store(store_option(store))
+    if chunks:
+        with progress_bar("rebuild", None) as advance:
+            sealed = maintenance.rebuild_chunks(progress=advance, store=opened)
+        say(f"Rebuilt: {sealed} events are in chunks.")
+        return
     reached = interrupted(opened)
     if reached and not restart:
         say(f"Going on after run {reached}, where a rebuild was interrupted.")
@@ -113,28 +120,8 @@ def rebuild(
 @contextmanager
 def rebuild_progress() -> Iterator[Callable[[Progress], None]]:
     """A progress bar on stderr, on a terminal, for a rebuild."""
-    with _bar("rebuild", None) as advance:
+    with progress_bar("rebuild", None) as advance:
         yield lambda done: advance(done.runs)
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[int], Any]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _heads(text: str) -> list[str]:

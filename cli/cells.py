@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from tracker.listing import Listing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Pandas' signs for what is missing, by the names of their types: it may not be loaded.
+_MISSING = ("NAType", "NaTType")
 
 
 def json_text(value: Any, *, indent: bool = True) -> str:
@@ -19,15 +25,14 @@ def json_text(value: Any, *, indent: bool = True) -> str:
 
 def cell(value: Any) -> str:
     """A value as people read it."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or type(value).__name__ in _MISSING:
         return ""
-    if isinstance(value, pd.Timestamp):
-        return value.tz_convert(None if value.tz is None else local_zone()).strftime(
-            "%Y-%m-%d %H:%M:%S"
-        )
-    if isinstance(value, pd.Timedelta):
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, datetime):
+        local = value if value.tzinfo is None else value.astimezone(local_zone())
+        return local.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, timedelta):
         return _duration(value.total_seconds())
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -50,35 +55,35 @@ def printable_lines(text: str) -> str:
 
 def local_zone() -> Any:
     """The zone of this machine, in which tables show times."""
-    from datetime import datetime
-
     return datetime.now().astimezone().tzinfo
 
 
-def names_of(frame: pd.DataFrame) -> list[str]:
+def names_of(frame: pd.DataFrame | Listing) -> list[str]:
     """The columns as people read them."""
     return [printable(str(name)) for name in frame.columns]
 
 
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(frame: pd.DataFrame | Listing) -> list[dict[str, Any]]:
     """Rows as dicts, None where a value is missing."""
     columns = [_values(frame, name) for name in frame.columns]
     names = [str(name) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def cells_of(frame: pd.DataFrame) -> list[list[str]]:
+def cells_of(frame: pd.DataFrame | Listing) -> list[list[str]]:
     """Rows as people read them, empty where a value is missing."""
     columns = [[cell(value) for value in _values(frame, name)] for name in frame.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _values(frame: pd.DataFrame, name: str) -> list[Any]:
+def _values(frame: pd.DataFrame | Listing, name: str) -> list[Any]:
     """A column's values, None where one is missing.
 
     NaN is a value in columns of objects, where None can stand beside it, and in the column
     `value`, where none is missing; elsewhere pandas has no other sign for a missing one.
     """
+    if isinstance(frame, Listing):
+        return frame.columns[name].shown()
     series = frame[name]
     if series.dtype == "object" or name == "value":
         return list(series)
@@ -87,17 +92,16 @@ def _values(frame: pd.DataFrame, name: str) -> list[Any]:
 
 def _json_value(value: Any) -> Any:
     import orjson
-    import pandas as pd
 
     if isinstance(value, dict):
         return {_encodable(str(key)): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(item) for item in value]
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or type(value).__name__ in _MISSING:
         return None
-    if isinstance(value, pd.Timestamp):
+    if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
-    if isinstance(value, pd.Timedelta):
+    if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, str):
         return _encodable(value)

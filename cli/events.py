@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from .options import (
     recover,
     split,
 )
-from .output import chosen_format, pick, write_frame, write_text
+from .output import chosen_format, pick, progress_bar, say, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,17 +64,20 @@ def list_events(
     from tracker.query import events
 
     form = chosen_format(format, output)
-    frame = events(
-        run,
-        kind=kind or None,
-        call=call,
-        epoch=epoch,
-        after=after,
-        until=until,
-        limit=limit,
-        logs="dict" if form in ("table", "csv", "md") else "json",
-        store=reading_store(store),
-    )
+    opened = reading_store(store)
+    asked: dict[str, Any] = {
+        "kind": kind or None,
+        "call": call,
+        "epoch": epoch,
+        "after": after,
+        "until": until,
+        "limit": limit,
+        "store": opened,
+    }
+    if form == "parquet" and output is not None and columns is None:
+        _write_parquet(run, output, asked)
+        return
+    frame = events(run, logs="dict" if form in ("table", "csv", "md") else "json", **asked)
     if form in ("json", "jsonl"):
         frame = _with_json(frame)
     elif form != "parquet":
@@ -141,6 +145,17 @@ def count_events(
 
     form = chosen_format(format, output)
     write_frame(query.count(run, store=reading_store(store)), form, output)
+
+
+def _write_parquet(run: str, output: Path, asked: dict[str, Any]) -> None:
+    """Stream the events to a file, however many there are."""
+    from tracker.exporting import write_events
+    from tracker.query import run_of
+
+    total = run_of(run, store=asked["store"]).state.last_seq
+    with progress_bar("write", total, "events") as advance:
+        written = write_events(run, output, progress=advance, **asked)
+    say(f"{written} rows written to {output}")
 
 
 def _spread(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -13,7 +15,7 @@ import typer
 from tracker import errors
 from tracker.masking import mask_text
 
-from . import care, db, events, experiments, facts, journal, metrics, runs
+from . import care, db, diff, events, experiments, facts, journal, metrics, runs, timing
 from .options import StoreOption, choose_store
 from .output import complain
 
@@ -38,6 +40,8 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
     (errors.InvalidStoreURL, 2),
     (errors.UnknownKind, 2),
     (errors.UnknownColumn, 2),
+    (errors.NotEstimable, 2),
+    (errors.NothingInCommon, 2),
 )
 _FAILED, _INTERRUPTED = 1, 130
 
@@ -57,6 +61,8 @@ app.add_typer(experiments.app, name="experiments")
 app.add_typer(db.app, name="db")
 app.add_typer(journal.app, name="journal")
 facts.add_to(runs.app)
+timing.add_to(runs.app)
+diff.add_to(runs.app)
 care.add_to(app)
 
 
@@ -85,6 +91,10 @@ def options(
 
 def main() -> None:
     """Run the command line; the process ends with one of the exit codes of the help."""
+    # Looking for cycles of garbage, while modules and rows load and once more at the end, would
+    # take a fifth of a short command.
+    gc.set_threshold(50_000, 20, 100)
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may have letters that it cannot encode
             stream.reconfigure(errors="backslashreplace")

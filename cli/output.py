@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tracker.errors import InvalidArgument, UnknownColumn
+from tracker.listing import Column, Listing
 from tracker.masking import mask_url
 
 from .cells import cells_of, json_text, names_of, printable_lines, rows_of
@@ -80,12 +83,12 @@ def pick(frame: pd.DataFrame, columns: list[str] | None) -> pd.DataFrame:
     return frame if columns is None else frame[columns]
 
 
-def write_frame(frame: pd.DataFrame, format: str, output: Path | None = None) -> None:
-    """Write a frame; see docs/command-line.md for what each format keeps."""
+def write_frame(frame: pd.DataFrame | Listing, format: str, output: Path | None = None) -> None:
+    """Write a frame, or a listing; see docs/command-line.md for what each format keeps."""
     if format == "parquet":
-        _write_parquet(frame, output)
+        _write_parquet(_frame(frame), output)
     elif output is not None:
-        text = _rendered(frame, format)
+        text = rendered(frame, format)
         try:
             output.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -94,7 +97,30 @@ def write_frame(frame: pd.DataFrame, format: str, output: Path | None = None) ->
     elif format == "table":
         _print_table(frame)
     else:
-        write_text(_rendered(frame, format))
+        write_text(rendered(frame, format))
+
+
+@contextmanager
+def progress_bar(
+    what: str, total: int | None, unit: str = "runs"
+) -> Iterator[Callable[[int], Any]]:
+    """A progress bar on stderr, if that is a terminal; yields what to tell how many are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def write_text(text: str) -> None:
@@ -103,13 +129,14 @@ def write_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def _rendered(frame: pd.DataFrame, format: str) -> str:
+def rendered(frame: pd.DataFrame | Listing, format: str) -> str:
+    """The frame as text in a format: all but Parquet."""
     if format == "json":
         return json_text(rows_of(frame))
     if format == "jsonl":
         return "".join(json_text(row, indent=False) for row in rows_of(frame))
     if format == "csv":
-        return frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
+        return _frame(frame).to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
     names, cells = names_of(frame), cells_of(frame)
     if format == "md":
         lines = [names, ["---"] * len(names), *cells]
@@ -120,7 +147,15 @@ def _rendered(frame: pd.DataFrame, format: str) -> str:
     return _aligned(names, cells, frame)
 
 
-def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame) -> str:
+def _frame(frame: pd.DataFrame | Listing) -> pd.DataFrame:
+    if isinstance(frame, Listing):
+        from tracker.frames import listing_frame
+
+        return listing_frame(frame)
+    return frame
+
+
+def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame | Listing) -> str:
     """Plain text in columns, nothing cut off; numbers to the right."""
     if not cells:
         return ""
@@ -136,15 +171,16 @@ def _aligned(names: list[str], cells: list[list[str]], frame: pd.DataFrame) -> s
     return "".join(lines)
 
 
-def _is_number(frame: pd.DataFrame, name: str) -> bool:
-    series = frame[name]
+def _is_number(frame: pd.DataFrame | Listing, name: str) -> bool:
+    series = frame.columns[name] if isinstance(frame, Listing) else frame[name]
     if series.dtype == "object":
-        return all(value is None or isinstance(value, int | float) for value in series)
+        values = series.data if isinstance(series, Column) else series
+        return all(value is None or isinstance(value, int | float) for value in values)
     return str(series.dtype) in ("Int64", "float64", "timedelta64[us]")
 
 
-def _print_table(frame: pd.DataFrame) -> None:
-    if frame.empty:
+def _print_table(frame: pd.DataFrame | Listing) -> None:
+    if not len(frame) or not len(frame.columns):
         say("Nothing to show.")
         return
     names, cells = names_of(frame), cells_of(frame)

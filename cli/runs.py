@@ -8,7 +8,6 @@ import typer
 
 from .cells import cell, json_text, printable
 from .options import (
-    ColumnsOption,
     FormatOption,
     LimitOption,
     OutputOption,
@@ -18,13 +17,13 @@ from .options import (
     StoreOption,
     WhereOption,
     reading_store,
-    split,
 )
-from .output import chosen_format, pick, write_frame, write_text
+from .output import chosen_format, write_frame, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracker.listing import Listing
     from tracker.store.port import Run
 
 app = typer.Typer(no_args_is_help=True, help="Which runs there are, and all about one.")
@@ -43,35 +42,56 @@ def list_runs(
     workers: Annotated[
         bool, typer.Option("--workers", help="Every worker of a training, not its chief only.")
     ] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            "-s",
+            metavar="A,-B",
+            help="Order by fields, - for the greatest first, such as val_loss:min or -params.lr.",
+        ),
+    ] = None,
     limit: LimitOption = None,
-    columns: ColumnsOption = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="RUN", help="Only those that follow this one: next page."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="A,B",
+            help="Only these columns, in this order; also params.lr, tags.kind, min(val_loss).",
+        ),
+    ] = None,
+    only_changed: Annotated[
+        bool,
+        typer.Option("--only-changed", help="Only what differs between these runs; with params."),
+    ] = False,
     format: FormatOption = None,
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
     """List the runs, the latest first, with the last value of each metric.
 
-    Example: tracker runs list --limit 20 --columns name,status,val_loss
+    Example: tracker runs list --sort val_loss:min --limit 20 --columns name,params.lr,val_loss:min
     """
-    from tracker.frames import run_frame
-    from tracker.query import latest_runs
+    from tracker.search import found_listing, found_runs
 
-    form = chosen_format(format, output)
-    found = latest_runs(
-        where=where, limit=limit, archived=archived, workers=workers, store=reading_store(store)
+    form, opened = chosen_format(format, output), reading_store(store)
+    found = found_runs(
+        opened,
+        where=where,
+        sort=sort,
+        limit=limit,
+        after=after,
+        archived=archived,
+        workers=workers,
     )
-    frame = run_frame(found)
-    if form != "parquet":  # which keeps the frame's own dtypes
-        frame = exact(frame, found)
-    wanted = split(columns)
-    if wanted is None and form in ("table", "md"):
-        telling = [name for name in _TELLING if _tells(frame, name)]
-        wanted = [
-            *_SHOWN,
-            *telling,
-            *(str(name) for name in frame if name not in {*_SHOWN, *_HIDDEN}),
-        ]
-    write_frame(pick(frame, wanted), form, output)
+    listing = found_listing(opened, found, columns=columns, only_changed=only_changed)
+    if columns is None and form in ("table", "md"):
+        listing = listing.picked(_shown(listing))
+    write_frame(listing, form, output)
 
 
 @app.command("show")
@@ -102,11 +122,19 @@ def show_run(
         write_text("".join(_section(name, value) for name, value in facts.items()))
 
 
-def _tells(frame: pd.DataFrame, name: str) -> bool:
+def _shown(listing: Listing) -> list[str]:
+    """The columns that people are shown unless they ask for others."""
+    columns = listing.columns
+    telling = [name for name in _TELLING if name in columns and _tells(listing, name)]
+    more = [name for name in columns if name not in {*_SHOWN, *_HIDDEN}]
+    return [*(name for name in _SHOWN if name in columns), *telling, *more]
+
+
+def _tells(listing: Listing, name: str) -> bool:
     """Whether a column says something of any run."""
     if name == "heartbeat":  # that of running ones only says that they run
-        return bool((frame["status"] == "lost").any())
-    return bool(frame[name].notna().any())
+        return "status" not in listing.columns or "lost" in listing.columns["status"].data
+    return any(value is not None for value in listing.columns[name].data)
 
 
 def exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:

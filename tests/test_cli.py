@@ -485,7 +485,7 @@ def test_version_and_help() -> None:
 def test_a_fault_of_the_program(store: Path) -> None:
     """An error of our own is reported without a traceback, but for those who ask."""
     program = (
-        "import sys, tracker.query as q; q.latest_runs = lambda **k: 1 / 0\n"
+        "import sys, tracker.search as s; s.found_runs = lambda *a, **k: 1 / 0\n"
         "sys.argv = ['tracker', 'runs', 'list']\n"
         "from tracker.cli import main; main()"
     )

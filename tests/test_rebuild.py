@@ -23,7 +23,7 @@ from tests.test_cli import tracker as command
 from tests.test_store import sql_store, sqlite_store  # noqa: F401 - fixtures
 from tests.test_store_stateful import PROJECTIONS, RUIN
 from tracker.logs import decode, encode
-from tracker.store import rebuilding
+from tracker.store import rebuilding, schema
 from tracker.store.opening import open_store, upgrade_store
 from tracker.store.port import EventStore
 from tracker.store.rebuilding import Progress, interrupted, rebuild
@@ -218,7 +218,7 @@ def test_an_upgrade_makes_what_it_adds(sql_store: SqlStore) -> None:  # noqa: F8
     live = projections(sql_store)
     with sql_store.writing() as connection:
         migrate.downgrade(connection, "0002")
-    assert upgrade_store(sql_store) == ("0002", "0003")
+    assert upgrade_store(sql_store) == ("0002", schema.REVISION)
     assert projections(sql_store) == live
 
 

@@ -303,7 +303,7 @@ MISTAKES = [
     ("epochs is ^nan", "only metrics and params"),
     ("loss = ^nan", "Write is nan"),
     ("params.x > ^true", "have no order"),
-    ("^mean(loss) < 3", "expected last, min or max"),
+    ("^mean(loss) < 3", "expected last, min, max or first"),
     ("last(^3) < 3", "expected the name of a metric"),
     ("min(^params.lr) < 3", "expected the name of a metric"),
     ('name = ^"abc', "closing quote is missing"),

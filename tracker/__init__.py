@@ -11,7 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracker.aggregates import aggregate_metrics
+    from tracker.best import best_metrics
     from tracker.callback import TrackerCallback, run
+    from tracker.comparing import compare, diff
     from tracker.errors import TrackerError
     from tracker.event import Event
     from tracker.facts import (
@@ -27,14 +30,19 @@ if TYPE_CHECKING:
     from tracker.maintenance import heads, prune_runs, purge_runs, rebuild, store_stats, verify
     from tracker.query import events, history, metrics, runs, stream
     from tracker.store.opening import open_store
+    from tracker.timings import slowest_batches, timing
 
 __all__ = [
     "Event",
     "TrackerCallback",
     "TrackerError",
     "__version__",
+    "aggregate_metrics",
     "archive_run",
+    "best_metrics",
     "close_run",
+    "compare",
+    "diff",
     "events",
     "experiment_runs",
     "experiments",
@@ -51,9 +59,11 @@ __all__ = [
     "restore_run",
     "run",
     "runs",
+    "slowest_batches",
     "store_stats",
     "stream",
     "tag_run",
+    "timing",
     "untag_run",
     "verify",
 ]
@@ -63,8 +73,12 @@ _HOMES = {
     "Event": "tracker.event",
     "TrackerCallback": "tracker.callback",
     "TrackerError": "tracker.errors",
+    "aggregate_metrics": "tracker.aggregates",
     "archive_run": "tracker.facts",
+    "best_metrics": "tracker.best",
     "close_run": "tracker.facts",
+    "compare": "tracker.comparing",
+    "diff": "tracker.comparing",
     "events": "tracker.query",
     "experiment_runs": "tracker.grouping",
     "experiments": "tracker.grouping",
@@ -81,9 +95,11 @@ _HOMES = {
     "restore_run": "tracker.facts",
     "run": "tracker.callback",
     "runs": "tracker.query",
+    "slowest_batches": "tracker.timings",
     "store_stats": "tracker.maintenance",
     "stream": "tracker.query",
     "tag_run": "tracker.facts",
+    "timing": "tracker.timings",
     "untag_run": "tracker.facts",
     "verify": "tracker.maintenance",
 }

@@ -26,8 +26,12 @@ class UnknownColumn(TrackerError, ValueError):
     """A column that the frame does not have was asked for."""
 
 
+class NotEstimable(TrackerError, ValueError):
+    """Values of single batches cannot be worked out from what was recorded."""
+
+
 class InvalidFilter(TrackerError, ValueError):
-    """A `--where` that cannot be understood."""
+    """A `--where`, a `--sort` or a column of `--columns` that cannot be understood."""
 
 
 class RunNotFound(TrackerError, LookupError):
@@ -36,6 +40,10 @@ class RunNotFound(TrackerError, LookupError):
 
 class AmbiguousRun(TrackerError, LookupError):
     """More than one run of the store matches."""
+
+
+class NothingInCommon(TrackerError, ValueError):
+    """Two runs have no event in common."""
 
 
 class RunExists(TrackerError, ValueError):

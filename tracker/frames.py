@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from tracker.errors import DriverMissing, InvalidArgument
+from tracker.estimates import BatchEstimates, BatchKey, Estimate
 from tracker.event import FACTS, PHASES, Record
+from tracker.listing import Listing, run_listing
 from tracker.logs import decode_many
 from tracker.projections import winners
 from tracker.steps import in_order, steps_of
@@ -18,12 +22,16 @@ from tracker.store.port import Run
 #: How logs appear in a frame of events.
 EventLogs = Literal["columns", "dict", "json"]
 
+#: The library that a frame is of.
+FrameKind = Literal["pandas", "arrow", "polars"]
+
 #: Whether values that a later attempt ran again are shown.
 Attempts = Literal["latest", "all"]
 
 _TIME = "datetime64[us, UTC]"
 
-_EVENT_TYPES = {
+#: Columns of a frame of events, before those of its logs.
+EVENT_TYPES = {
     "seq": "Int64",
     "at": _TIME,
     "kind": "string",
@@ -33,27 +41,8 @@ _EVENT_TYPES = {
     "batch": "Int64",
 }
 
-_RUN_TYPES = {
-    "id": "Int64",
-    "name": "string",
-    "experiment": "string",
-    "status": "string",
-    "started": _TIME,
-    "duration": "timedelta64[us]",
-    "epochs": "Int64",
-    "events": "Int64",
-    "attempt": "Int64",
-    "error": "string",
-    "host": "string",
-    "uuid": "string",
-    "heartbeat": "timedelta64[us]",
-    "group": "string",
-    "rank": "Int64",
-    "note": "string",
-    "archived": _TIME,
-}
-
-_METRIC_TYPES = {
+#: Columns of a tidy frame of metrics.
+METRIC_TYPES = {
     "run": "string",
     "phase": "string",
     "attempt": "Int64",
@@ -67,10 +56,45 @@ _METRIC_TYPES = {
 }
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a kind of frame that there is none of.
+
+    Raises:
+        InvalidArgument: With those that there are.
+        DriverMissing: Its library is not installed.
+    """
+    if kind not in ("pandas", "arrow", "polars"):
+        raise InvalidArgument(f"as_ must be 'pandas', 'arrow' or 'polars'. Received: {kind!r}.")
+    if kind == "polars" and find_spec("polars") is None:
+        raise DriverMissing("as_='polars' needs polars, which is not installed: pip install polars")
+
+
+def as_kind(frame: pd.DataFrame, kind: FrameKind) -> Any:
+    """The frame as one of another library; see `check_kind`.
+
+    Raises:
+        InvalidArgument: It has a column of mixed values, which the other kinds have no type for.
+    """
+    if kind == "pandas":
+        return frame
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InvalidArgument(
+            f"What was logged has no one type, which as_={kind!r} needs: {error}. Take pandas, or "
+            "logs='json'."
+        ) from None
+    if kind == "arrow":
+        return table
+    import polars as pl
+
+    return pl.from_arrow(table)
+
+
 def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
     """One row a record; see `tracker.query.events`."""
     columns = list(zip(*records, strict=True)) or [()] * len(Record._fields)
-    frame = typed(dict(zip(_EVENT_TYPES, columns, strict=False)), _EVENT_TYPES)
+    frame = typed(dict(zip(EVENT_TYPES, columns, strict=False)), EVENT_TYPES)
     texts = columns[-1]
     if logs == "json":
         frame["logs"] = pd.array(list(texts), dtype="string")
@@ -85,45 +109,22 @@ def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
     ]
     names = {name: None for data in hooks for name in data}  # a dict keeps the order
     logged = {
-        _free(str(name), frame): _column([data.get(name) for data in hooks]) for name in names
+        free_name(str(name), frame): column_of([data.get(name) for data in hooks]) for name in names
     }
     return pd.concat([frame, pd.DataFrame(logged, index=frame.index)], axis=1)
 
 
 def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run; see `tracker.query.runs`."""
-    now = time.time_ns() // 1000
-    states = [run.state for run in runs]
-    frame = typed(
-        {
-            "id": [run.id for run in runs],
-            "name": [run.name for run in runs],
-            "experiment": [state.experiment for state in states],
-            "status": [state.status for state in states],
-            "started": [state.began_at for state in states],
-            "duration": [_duration(run, now) for run in runs],
-            "epochs": [state.epochs for state in states],
-            "events": [state.last_seq for state in states],
-            "attempt": [state.attempt for state in states],
-            "error": [_error(run) for run in runs],
-            "host": [state.host for state in states],
-            "uuid": [run.uuid for run in runs],
-            "heartbeat": [_heartbeat(run) for run in runs],
-            "group": [state.group for state in states],
-            "rank": [state.rank for state in states],
-            "note": [state.note for state in states],
-            "archived": [state.archived_at for state in states],
-        },
-        _RUN_TYPES,
+    return listing_frame(run_listing(runs))
+
+
+def listing_frame(listing: Listing) -> pd.DataFrame:
+    """The listing with the dtypes of its columns."""
+    return pd.DataFrame(
+        {name: _array(one.data, one.dtype) for name, one in listing.columns.items()},
+        index=range(len(listing)),
     )
-    keys = {key for state in states for key in state.metrics}
-    for phase, metric in sorted(keys, key=lambda key: (key[0] != "train", key[1])):
-        values = [state.metrics.get((phase, metric)) for state in states]
-        name = metric if phase == "train" else f"test_{metric}"
-        frame[_free(name, frame)] = np.array(
-            [np.nan if value is None else value.last for value in values], dtype="float64"
-        )
-    return frame
 
 
 def metric_frame(
@@ -154,20 +155,55 @@ def metric_frame(
         for name, value in data.items()
         if isinstance(value, int | float)
     ]  # fmt: skip
-    columns = list(zip(*rows, strict=True)) or [()] * len(_METRIC_TYPES)
-    return typed(dict(zip(_METRIC_TYPES, columns, strict=True)), _METRIC_TYPES)
+    columns = list(zip(*rows, strict=True)) or [()] * len(METRIC_TYPES)
+    return typed(dict(zip(METRIC_TYPES, columns, strict=True)), METRIC_TYPES)
+
+
+def estimated_frame(
+    frame: pd.DataFrame, estimates: Mapping[BatchKey, BatchEstimates]
+) -> pd.DataFrame:
+    """A tidy frame of batches with what each logged alone.
+
+    Args:
+        frame: Of one run; of metrics that were not estimated, values become missing.
+        estimates: See `tracker.estimates.estimates_of`.
+
+    Returns:
+        The frame with the estimates as `value`, and the columns `estimated`, `assumed`,
+        `rounding`; see `tracker.query.metrics`.
+    """
+    keys = (frame[name] for name in ("attempt", "call", "epoch", "batch", "phase"))
+    found: list[BatchEstimates | None] = []
+    for row in zip(*keys, strict=True):
+        key: Any = tuple(None if part is pd.NA else part for part in row)
+        found.append(estimates.get(key))
+    nothing = Estimate(np.nan, np.nan)
+    values = [
+        one.metrics.get(metric, nothing) if one else nothing
+        for one, metric in zip(found, frame["metric"], strict=True)
+    ]
+    return frame.assign(
+        value=np.array([value.value for value in values], dtype="float64"),
+        estimated=_flags([batch.estimated if batch else None for batch in found]),
+        assumed=_flags([batch.assumed if batch else None for batch in found]),
+        rounding=np.array([value.rounding for value in values], dtype="float64"),
+    )
+
+
+def _flags(values: Sequence[bool | None]) -> Any:
+    return pd.array(list(values), dtype="boolean")
 
 
 def wide_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """A tidy frame of metrics with a column for each metric, rows in the same order."""
-    keys = [name for name in _METRIC_TYPES if name not in ("metric", "value")]
+    keys = [name for name in frame.columns if name not in ("metric", "value", "rounding")]
     numbers = frame.groupby(keys, dropna=False, sort=False).ngroup()
     index = frame.loc[~numbers.duplicated(), keys].reset_index(drop=True)
     for metric in frame["metric"].unique():
         these = frame["metric"] == metric
         values = np.full(len(index), np.nan)
         values[numbers[these]] = frame.loc[these, "value"]
-        index[_free(str(metric), index)] = values
+        index[free_name(str(metric), index)] = values
     return index
 
 
@@ -180,32 +216,14 @@ def _phases(records: Sequence[Record]) -> dict[tuple[int, int | None], str]:
     }
 
 
-def _duration(run: Run, now: int) -> int | None:
-    state = run.state
-    if state.began_at is None:
-        return None
-    if state.status == "running":
-        return now - state.began_at
-    return (state.ended_at or state.last_at or now) - state.began_at
-
-
-def _heartbeat(run: Run) -> int | None:
-    if run.state.status not in ("running", "lost") or run.heartbeat_age is None:
-        return None
-    return int(run.heartbeat_age * 1e6)
-
-
-def _error(run: Run) -> str | None:
-    parts = [part for part in (run.state.error_type, run.state.error_message) if part]
-    return ": ".join(parts) or None
-
-
-def _free(name: str, frame: pd.DataFrame) -> str:
+def free_name(name: str, frame: pd.DataFrame) -> str:
     """A column name for a metric that does not hide a column of ours."""
+    if not name.isprintable():  # no column's name has half a character
+        name = name.encode("utf-8", "backslashreplace").decode()
     return f"logs.{name}" if name in frame.columns else name
 
 
-def _column(values: list[Any]) -> Any:
+def column_of(values: list[Any]) -> Any:
     """Logged values as an array: floats where all are, missing ones NaN, else objects."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {float}:
@@ -221,6 +239,10 @@ def typed(columns: dict[str, Sequence[Any]], types: dict[str, str]) -> pd.DataFr
 
 
 def _array(values: Sequence[Any], dtype: str) -> Any:
+    if dtype == "float64":
+        return np.array([np.nan if value is None else value for value in values], dtype="float64")
+    if dtype == "object":
+        return pd.Series(list(values), dtype="object").to_numpy()
     if dtype not in (_TIME, "timedelta64[us]"):
         return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload]
     missing = np.iinfo("int64").min

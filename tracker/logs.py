@@ -35,7 +35,8 @@ from tracker.event import Event, Record
 #: What is kept of arrays: a summary, every value, or shape and dtype only.
 Outputs = Literal["summary", "full", "none"]
 
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+#: The strings that stand for floats which JSON does not have.
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _REPR_LENGTH = 200
 # orjson refuses nesting beyond 254 levels, and a wrapper adds up to three for one.
 _DEEPEST = 64
@@ -164,7 +165,7 @@ def to_plain(value: Any, outputs: Outputs = "summary", depth: int = 0) -> Any:
 def from_plain(value: Any) -> Any:
     """Undo `to_plain`."""
     if isinstance(value, str):
-        return _NON_FINITE.get(value, value)
+        return NON_FINITE.get(value, value)
     if isinstance(value, list):
         return [from_plain(item) for item in value]
     if not isinstance(value, dict):
@@ -197,7 +198,7 @@ def _plain_int(value: int) -> Any:
 
 
 def _plain_str(value: str) -> Any:
-    if value in _NON_FINITE:
+    if value in NON_FINITE:
         return {"$str": value}
     if _is_ordinary(value):
         return value

@@ -137,6 +137,29 @@ def rebuild(
         return rebuilding.rebuild(opened, restart=restart, progress=progress)
 
 
+def rebuild_chunks(*, progress: Callable[[int], None] | None = None, store: Store = None) -> int:
+    """Drop the chunks that long runs are read from, and make them again from the events.
+
+    Readers go on meanwhile, and read events instead.
+
+    Args:
+        progress: Called with the number of runs that are done.
+        store: The store.
+
+    Returns:
+        How many events are in chunks now.
+    """
+    from tracker.store.chunks import seal_again
+
+    with opened_store(store) as opened:
+        sealed = 0
+        for done, run in enumerate(opened.runs(), 1):
+            sealed += seal_again(opened, run.uuid)
+            if progress:
+                progress(done)
+        return sealed
+
+
 def purge_runs(runs: Runs, *, force: bool = False, store: Store = None) -> list[Run]:
     """Erase runs for good, also what this machine has of them in journals.
 

@@ -33,7 +33,7 @@ History = Callable[[], Iterable[Record]]
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """One metric of one phase: its last, least and greatest value, and where each was.
+    """One metric of one phase: its last, least, greatest and first value, and where each was.
 
     `minimum` and `maximum` pass over NaN and are None until there is another value.
     """
@@ -47,6 +47,9 @@ class MetricState:
     maximum: float | None = None
     maximum_seq: int | None = None
     maximum_epoch: int | None = None
+    first: float = math.nan
+    first_seq: int | None = None
+    first_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,7 +489,7 @@ def _as_float(value: float) -> float:
 def _folded(before: MetricState | None, value: float, record: Record) -> MetricState:
     seq, epoch = record.seq, record.epoch
     if before is None:
-        after = MetricState(value, seq, epoch)
+        after = MetricState(value, seq, epoch, first=value, first_seq=seq, first_epoch=epoch)
     else:
         after = replace(before, last=value, last_seq=seq, last_epoch=epoch)
     if math.isnan(value):

@@ -10,22 +10,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Select, desc, func, select
 
 from tracker.errors import EventsTooNew, InvalidArgument, UnknownColumn
+from tracker.estimates import ESTIMATE_KINDS, estimates_of
 from tracker.event import HOOKS, VERSION, Event, Record, check_kinds
 from tracker.frames import (
     Attempts,
     EventLogs,
+    FrameKind,
+    as_kind,
+    check_kind,
+    estimated_frame,
     event_frame,
+    listing_frame,
     metric_frame,
-    run_frame,
     wide_frame,
 )
 from tracker.liveness import with_lost
 from tracker.logs import to_event
-from tracker.selection import listed, select_run
+from tracker.search import found_listing, found_runs
+from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
 from tracker.store.port import Run
@@ -37,6 +44,12 @@ from tracker.story import STORY_KINDS, description, history_frame
 #: A store: its URL, an open one, or None for the default (see `tracker.location.store_url`).
 Store = str | SqlStore | None
 
+#: Events that are read at once where memory is bounded.
+_PAGE = 8_192
+
+#: Events from which on a stream is read as columns.
+_LONG = 4_096
+
 _METRIC_KINDS = {
     "epoch": ("epoch_end", "test_end"),
     "batch": ("train_batch_end", "test_batch_end"),
@@ -46,7 +59,11 @@ _METRIC_KINDS = {
 def runs(
     *,
     where: str | None = None,
+    sort: str | None = None,
     limit: int | None = None,
+    after: str | int | None = None,
+    columns: str | Sequence[str] | None = None,
+    only_changed: bool = False,
     archived: bool = False,
     workers: bool = False,
     store: Store = None,
@@ -55,7 +72,16 @@ def runs(
 
     Args:
         where: Only those that it holds for: see docs/how-to/where.md.
+        sort: What to order them by: fields of the filter language with commas between them,
+            `-` before one to have the greatest first, such as `"val_loss:min, -started"`. Runs
+            without a value, or with NaN, come last.
         limit: How many at the most.
+        after: A RUN: those that follow it in the order, for the next page. It is found again by
+            its values, so that runs that were added meanwhile repeat none.
+        columns: Only these, in this order: those below, or fields of the filter language such as
+            `"params.lr"` and `"min(val_loss)"`, named as they are written here.
+        only_changed: Without columns in which all of these runs agree, but for `name`. Unless
+            `columns` are given, there is also one for each parameter.
         archived: Archived ones too.
         workers: Of processes that trained together, not the chief only.
         store: The store.
@@ -69,35 +95,46 @@ def runs(
         (`loss`, `val_loss`), `test_` before those of evaluates of their own.
 
     Raises:
-        InvalidFilter: `where` cannot be understood.
+        InvalidFilter: `where`, `sort` or one of `columns` cannot be understood.
+        UnknownColumn: There is no such column, nor such a metric in the store.
+        RunNotFound, AmbiguousRun: `after` is not exactly one run.
         TrackerError: The store cannot be read.
     """
-    return run_frame(
-        latest_runs(where=where, limit=limit, archived=archived, workers=workers, store=store)
-    )
+    with opened_store(store) as opened:
+        found = found_runs(
+            opened,
+            where=where,
+            sort=sort,
+            limit=limit,
+            after=after,
+            archived=archived,
+            workers=workers,
+        )
+        listing = found_listing(opened, found, columns=columns, only_changed=only_changed)
+    return listing_frame(listing)
 
 
 def latest_runs(
     *,
     where: str | None = None,
+    sort: str | None = None,
     limit: int | None = None,
+    after: str | int | None = None,
     archived: bool = False,
     workers: bool = False,
     store: Store = None,
 ) -> list[Run]:
     """As `runs`, with everything that the store's projections say."""
-    condition = listed(archived=archived, workers=workers)
-    if where is not None:
-        from tracker.where import compile_where  # loads a parser, which others need not wait for
-
-        condition &= compile_where(where)
-    order = (desc(schema.runs.c.began_at), desc(schema.runs.c.id))
-    if limit is not None:
-        latest = select(schema.runs.c.id).where(condition).order_by(*order).limit(limit)
-        condition = schema.runs.c.id.in_(latest)
-    with opened_store(store) as opened, opened.snapshot() as connection:
-        found = with_lost(load_runs(connection, where=condition))
-    return sorted(found, key=lambda run: (run.state.began_at or 0, run.id), reverse=True)
+    with opened_store(store) as opened:
+        return found_runs(
+            opened,
+            where=where,
+            sort=sort,
+            limit=limit,
+            after=after,
+            archived=archived,
+            workers=workers,
+        )
 
 
 def run_of(run: str | int, *, store: Store = None) -> Run:
@@ -157,8 +194,9 @@ def events(
     limit: int | None = None,
     tail: int | None = None,
     logs: EventLogs = "columns",
+    as_: FrameKind = "pandas",
     store: Store = None,
-) -> pd.DataFrame:
+) -> Any:
     """A run's events in the order in which they happened.
 
     Args:
@@ -172,6 +210,7 @@ def events(
         tail: The last so many of these.
         logs: `"columns"`: a column for each logged value, of the hooks only; `"dict"`: a
             column `logs` of dicts; `"json"`: a column `logs` of JSON text.
+        as_: `"pandas"`, `"arrow"` (a `pyarrow.Table`) or `"polars"`.
         store: The store.
 
     Returns:
@@ -186,13 +225,46 @@ def events(
         raise InvalidArgument(f"logs must be 'columns', 'dict' or 'json'. Received: {logs!r}.")
     if limit is not None and tail is not None:
         raise InvalidArgument("Give limit or tail, not both.")
+    check_kind(as_)
     with opened_store(store) as opened:
         found = _run(opened, run)
         wanted = _select_events(found.id, kind=kind, call=call, epoch=epoch)
         wanted = wanted.where(schema.events.c.seq > after)
         if until is not None:
             wanted = wanted.where(schema.events.c.seq <= until)
-        return event_frame(_fetch(opened, found, wanted, limit=limit, tail=tail), logs)
+        if logs == "columns" and limit is None and tail is None and _is_long(found, kind):
+            frame = _long_frame(opened, found, kind, call, epoch, after, until)
+            if frame is not None:
+                return as_kind(frame, as_)
+        records = _fetch(opened, found, wanted, limit=limit, tail=tail)
+        return as_kind(event_frame(records, logs), as_)
+
+
+def event_pages(
+    run: Run,
+    *,
+    kind: str | Sequence[str] | None = None,
+    call: int | None = None,
+    epoch: int | None = None,
+    after: int = 0,
+    until: int | None = None,
+    limit: int | None = None,
+    store: SqlStore,
+) -> Iterator[list[Record]]:
+    """A run's events as `events` chooses them, page by page, in bounded memory."""
+    seq = schema.events.c.seq
+    wanted = _select_events(run.id, kind=kind, call=call, epoch=epoch)
+    wanted = wanted.where(seq <= (run.state.last_seq if until is None else until))
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        page = _fetch(store, run, wanted.where(seq > after), limit=size)
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        after = page[-1].seq
+        left = None if left is None else left - size
 
 
 def stream(
@@ -239,6 +311,7 @@ def metrics(
     names: str | Sequence[str] | None = None,
     wide: bool = False,
     attempts: Attempts = "latest",
+    estimate: bool = False,
     store: Store = None,
 ) -> pd.DataFrame:
     """The values that Keras logged, of one run or several.
@@ -253,6 +326,8 @@ def metrics(
         names: Only these metrics.
         wide: A column for each metric instead of a row for each value.
         attempts: `"all"`: what a later attempt ran again, too.
+        estimate: With `source="batch"`: what each batch had alone, worked out from the means.
+            See docs/how-to/batches.md for when that can be done.
         store: The store.
 
     Returns:
@@ -260,27 +335,37 @@ def metrics(
         their own), `attempt`, `call`, `epoch`, `batch`, `step` (training batches since the
         run began), `at`, then `metric` and `value`, or a column for each metric. The frame's
         `attrs["thinned"]` has the names of runs whose batch events were pruned.
+        Of estimates also `estimated` (False for the first batch of an epoch, whose value is as
+        logged), `assumed` (True where a batch of unknown size is taken for one of full size: the
+        last of an epoch, or of an evaluate inside it) and, in a tidy frame, `rounding` (how far
+        float32 may have moved the value).
 
     Raises:
         RunNotFound, AmbiguousRun: A run is not exactly one.
         UnknownColumn: None of the runs logged a metric of `names`.
+        NotEstimable: Of a run, `estimate` cannot be done; the message says why.
     """
     if source not in _METRIC_KINDS:
         raise InvalidArgument(f"source must be 'epoch' or 'batch'. Received: {source!r}.")
     if attempts not in ("latest", "all"):
         raise InvalidArgument(f"attempts must be 'latest' or 'all'. Received: {attempts!r}.")
+    if estimate and source != "batch":
+        raise InvalidArgument("estimate is of batches: give source='batch', too.")
     asked = [run] if isinstance(run, str | int) else list(run)
+    wanted = [names] if isinstance(names, str) else None if names is None else list(names)
     with opened_store(store) as opened:
         parts, thinned = [], []
         for one in asked:
             found = _run(opened, one)
-            kinds = ("call_began", "train_batch_end", "epoch_end", *_METRIC_KINDS[source])
-            records = _fetch(opened, found, _select_events(found.id, kind=sorted(set(kinds))))
-            parts.append(metric_frame(found.name, records, _METRIC_KINDS[source], attempts))
+            parts.append(_metrics_of(opened, found, _METRIC_KINDS[source], attempts))
+            if estimate:
+                records = _fetch(opened, found, _select_events(found.id, kind=ESTIMATE_KINDS))
+                estimates = estimates_of(found.name, records, wanted)
+                parts[-1] = estimated_frame(parts[-1], estimates)
             thinned += [found.name] if found.state.dropped else []
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    if names is not None:
-        frame = _only(frame, [names] if isinstance(names, str) else list(names))
+    if wanted is not None:
+        frame = _only(frame, wanted)
     frame = wide_frame(frame) if wide else frame
     frame.attrs["thinned"] = thinned if source == "batch" else []
     return frame
@@ -333,6 +418,59 @@ def _select_events(
     if epoch is not None:
         wanted = wanted.where(events.c.epoch == epoch)
     return wanted
+
+
+def _is_long(run: Run, kind: str | Sequence[str] | None) -> bool:
+    """Whether columns are worth their while: not of a few events, nor of those without batches."""
+    kinds = () if kind is None else check_kinds(kind if isinstance(kind, str) else list(kind))
+    return run.state.last_seq >= _LONG and (kind is None or any("batch" in one for one in kinds))
+
+
+def _long_frame(
+    store: SqlStore,
+    run: Run,
+    kind: str | Sequence[str] | None,
+    call: int | None,
+    epoch: int | None,
+    after: int,
+    until: int | None,
+) -> pd.DataFrame | None:
+    """A frame of events by way of columns; None where they cannot be."""
+    from tracker.column_frames import event_frame_of
+    from tracker.columns import Columns
+    from tracker.store.chunks import read_columns  # pyarrow takes a while to load
+
+    kinds = None if kind is None else check_kinds(kind if isinstance(kind, str) else list(kind))
+
+    def wanted(piece: Columns) -> Any:
+        mask = np.ones(len(piece), bool) if kinds is None else piece.of_kinds(kinds)
+        for name, value in (("call", call), ("epoch", epoch)):
+            if value is not None:
+                mask &= piece.is_equal(name, value)
+        return mask
+
+    with store.snapshot() as connection:
+        pieces = read_columns(connection, run, after=after, until=until, wanted=wanted)
+    return None if pieces is None else event_frame_of(pieces)
+
+
+def _metrics_of(
+    store: SqlStore, run: Run, kinds: Sequence[str], attempts: Attempts
+) -> pd.DataFrame:
+    """The tidy values of one run."""
+    needed = sorted({"call_began", "train_batch_end", "epoch_end", *kinds})
+    # Of several attempts some values count and others do not, which records tell.
+    if run.state.attempt == 1 and _is_long(run, needed):
+        from tracker.column_frames import metric_frame_of
+        from tracker.store.chunks import read_columns
+
+        began = _fetch(store, run, _select_events(run.id, kind="call_began"))
+        with store.snapshot() as connection:
+            pieces = read_columns(connection, run, wanted=lambda piece: piece.of_kinds(needed))
+        if pieces is not None:
+            return metric_frame_of(run.name, pieces, began, kinds)
+    records = _fetch(store, run, _select_events(run.id, kind=needed))
+    return metric_frame(run.name, records, kinds, attempts)
 
 
 def _story(store: SqlStore, run: Run) -> list[Event]:

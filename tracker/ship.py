@@ -47,8 +47,11 @@ from tracker.errors import (
 )
 from tracker.journal import SHIPPER, WRITER, held, is_held, journals, sweep
 from tracker.masking import without_passwords
+from tracker.store import sealing
 from tracker.store.opening import open_store
-from tracker.store.port import EventStore, RunIdentity
+from tracker.store.port import RunIdentity
+from tracker.store.sealing import SIZE
+from tracker.store.sql import SqlStore
 
 #: Pauses between looks at a journal, in seconds: while events arrive, and at the most.
 _PAUSE, _PAUSE_IDLE = 0.1, 0.5
@@ -93,12 +96,15 @@ class RunShipping(threading.Thread):
         #: Holds the shipper's lock, until the writer is done.
         self._guard = contextlib.ExitStack()
         self._guarded = False
-        self._store: EventStore | None = None
+        self._store: SqlStore | None = None
         self._delivery: Delivery | None = None
         self._confirmed = 0
         self._began = False
         self._beaten = 0.0
         self._reported: type[TrackerError] | None = None
+        #: The seq up to which the run's chunks are made, as far as they can be.
+        self._sealed = 0
+        self._seals = sealing.is_on()
         self._lock = threading.Lock()
         self._flushes: list[int] = []
         self._ended = False
@@ -136,6 +142,8 @@ class RunShipping(threading.Thread):
         with self._lock:
             self._outcome = done
         self._answer(done=done)
+        if done and self._seals and self._confirmed >= self._sealed + SIZE:
+            self._seal_rest()
 
     def _attend(self) -> None:
         with self._lock:
@@ -175,11 +183,13 @@ class RunShipping(threading.Thread):
                 if shipped:
                     pause = _PAUSE
                     continue
+                if self._store and self._seal(self._store):
+                    continue
                 pause = min(pause * 1.5, _PAUSE_IDLE)
             self._wake.wait(pause)
             self._wake.clear()
 
-    def _connected(self) -> tuple[EventStore, Delivery]:
+    def _connected(self) -> tuple[SqlStore, Delivery]:
         if self._store is None or self._delivery is None:
             self._store = open_store(self._url, create=True, durability=self._durability)
             self._delivery = Delivery(self._folder, self._identity, self._store)
@@ -198,6 +208,35 @@ class RunShipping(threading.Thread):
             store.beat(self._identity)
         return shipped
 
+    def _seal(self, store: SqlStore) -> bool:
+        """With nothing else to do, make the run's next chunk; whether it may be due."""
+        if not self._seals or self._stored() < self._sealed + SIZE:
+            return False
+        from tracker.store.chunks import seal  # loads pyarrow, which short runs need not wait for
+
+        before = self._sealed
+        try:
+            # One at a time, so that events and orders that come meanwhile have their turn.
+            self._sealed = seal(store, self._identity.uuid, after=before, most=1)
+        except TrackerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a cache that fails must not stop shipping
+            self._seals = False
+            self._warn(
+                f"No chunks of run {self._identity.name!r} are made: {error!r}. Its events are "
+                "stored, and read more slowly. Make them with: tracker rebuild --chunks"
+            )
+        return self._sealed > before
+
+    def _seal_rest(self) -> None:
+        """Make the chunks that are left, when nobody waits any more."""
+        # A store that is away now has lost nothing: chunks can always be made again.
+        with contextlib.suppress(TrackerError):
+            store = open_store(self._url, durability=self._durability)
+            with contextlib.closing(store):
+                while not self._is_late() and self._seal(store):
+                    pass
+
     def _conclude(self) -> int:
         if self._ended:  # there is nobody left to stand in for: whoever comes first delivers it
             self._guard.close()
@@ -208,7 +247,7 @@ class RunShipping(threading.Thread):
         self._tell_name(store)
         return count
 
-    def _tell_name(self, store: EventStore) -> None:
+    def _tell_name(self, store: SqlStore) -> None:
         """Say once if the store gave the run another name."""
         if self._began:
             return

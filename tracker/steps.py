@@ -74,7 +74,7 @@ def _epochs(
     records: Sequence[Record], calls: Mapping[tuple[int, int | None], Any]
 ) -> tuple[dict[_Epoch, int | None], dict[_Epoch, int | None]]:
     """Training batches before each epoch, and in it; None where unknown."""
-    planned = _planned(records)
+    planned = planned_steps(records)
     sizes: dict[_Epoch, int | None] = {}
     for record in records:  # in the order in which they were first run
         if record.kind in {"train_batch_end", "epoch_end"}:
@@ -94,7 +94,7 @@ def _epochs(
     return before, sizes
 
 
-def _planned(records: Sequence[Record]) -> dict[tuple[int, int | None], int]:
+def planned_steps(records: Sequence[Record]) -> dict[tuple[int, int | None], int]:
     """Batches in an epoch of each (attempt, call), where Keras knew them."""
     planned = {}
     for record in records:

@@ -13,7 +13,7 @@ from tracker.store.auditing import check_whole
 from tracker.store.port import Run
 from tracker.store.reading import select_records
 
-_PARTS = (schema.run_params, schema.run_tags, schema.run_metrics)
+_PARTS = (schema.chunks, schema.run_params, schema.run_tags, schema.run_metrics)
 
 
 def drop_batches(connection: Connection, run: Run, every: int | None) -> int:
@@ -31,7 +31,10 @@ def drop_batches(connection: Connection, run: Run, every: int | None) -> int:
     if every:
         doomed = doomed.where(events.c.batch % every != 0)
     with _permitted(connection, run):
-        return connection.execute(doomed).rowcount
+        dropped = connection.execute(doomed).rowcount
+    if dropped:
+        connection.execute(delete(schema.chunks).where(schema.chunks.c.run_id == run.id))
+    return dropped
 
 
 def kept(connection: Connection, run: Run) -> Iterator[Record]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import fields
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select
 
 from tracker.logs import from_plain, to_plain
 from tracker.projections import MetricState, RunState
@@ -39,6 +40,23 @@ _STATE_COLUMNS = (
     "dropped",
 )
 
+_RUNS: Select[Any] = select(
+    *(schema.runs.c[name] for name in _STATE_COLUMNS),
+    *(one for one in schema.runs.c if one.name not in _STATE_COLUMNS),
+    server_now().label("now"),
+)
+_PARAMS = select(schema.run_params.c.run_id, schema.run_params.c.key, schema.run_params.c.value)
+_TAGS = select(schema.run_tags.c.run_id, schema.run_tags.c.key, schema.run_tags.c.value)
+_METRIC_FIELDS = tuple(one.name for one in fields(MetricState))
+_METRICS = select(
+    schema.run_metrics.c.run_id,
+    schema.run_metrics.c.phase,
+    schema.run_metrics.c.metric,
+    *(schema.run_metrics.c[name] for name in _METRIC_FIELDS),
+)
+#: Of the values where NULL is NaN.
+_NAN_PLACES = (_METRIC_FIELDS.index("last"), _METRIC_FIELDS.index("first"))
+
 #: What the column `calls` holds of `RunState`, beside `open_calls` and `spans`.
 _CALL_NUMBERS = ("last_call", "next_call", "again_until")
 
@@ -52,7 +70,7 @@ def load_runs(
     """Runs with their projections, in id order; all, those of `uuids`, or those of a condition."""
     if uuids is not None:
         where = schema.runs.c.uuid.in_(uuids)
-    wanted = select(schema.runs, server_now().label("now")).order_by(schema.runs.c.id)
+    wanted = _RUNS.order_by(schema.runs.c.id)
     rows = connection.execute(wanted if where is None else wanted.where(where)).all()
     parts: dict[int, dict[str, dict[Any, Any]]] = {
         row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
@@ -61,30 +79,32 @@ def load_runs(
         return []
     none: dict[str, dict[Any, Any]] = {"params": {}, "tags": {}, "metrics": {}}
     # A run that began in this moment has parts, and is not among the rows.
-    for row in _part(connection, schema.run_params, where):
-        parts.get(row.run_id, none)["params"][row.key] = from_plain(_loaded(row.value, row.value))
-    for row in _part(connection, schema.run_tags, where):
-        parts.get(row.run_id, none)["tags"][row.key] = row.value
-    for row in _part(connection, schema.run_metrics, where):
-        parts.get(row.run_id, none)["metrics"][row.phase, row.metric] = _metric_state(row)
+    for run_id, key, text in _part(connection, _PARAMS, where):
+        value = _loaded(text, text)
+        value = from_plain(value) if isinstance(value, dict | list | str) else value
+        parts.get(run_id, none)["params"][key] = value
+    for run_id, key, value in _part(connection, _TAGS, where):
+        parts.get(run_id, none)["tags"][key] = value
+    for run_id, phase, metric, *values in _part(connection, _METRICS, where):
+        parts.get(run_id, none)["metrics"][phase, metric] = _metric_state(values)
     return [_run(row, parts[row.id]) for row in rows]
 
 
 def _part(
-    connection: Connection, table: Any, where: ColumnElement[bool] | None
-) -> Sequence[Row[Any]]:
-    wanted = select(table)
+    connection: Connection, wanted: Select[Any], where: ColumnElement[bool] | None
+) -> Sequence[Any]:
     if where is not None:
         # Not the ids of those that were found: an engine takes only so many parameters.
-        wanted = wanted.where(table.c.run_id.in_(select(schema.runs.c.id).where(where)))
+        run_id = wanted.selected_columns[0]
+        wanted = wanted.where(run_id.in_(select(schema.runs.c.id).where(where)))
     return connection.execute(wanted).all()
 
 
 def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
-    fields: dict[str, Any] = {name: getattr(row, name) for name in _STATE_COLUMNS}
+    held: dict[str, Any] = dict(zip(_STATE_COLUMNS, row, strict=False))  # its first columns
     name = None if row.name == row.given_name else row.name
     state = RunState(
-        name=name, group=row.group_name, **_calls(_loaded(row.calls, {})), **(fields | parts)
+        name=name, group=row.group_name, **_calls(_loaded(row.calls, {})), **(held | parts)
     )
     return Run(
         id=row.id,
@@ -119,12 +139,11 @@ def _age(row: Row[Any]) -> float | None:
     return None if row.heartbeat_at is None else max(0, row.now - row.heartbeat_at) / 1e6
 
 
-def _metric_state(row: Row[Any]) -> MetricState:
-    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-    for name in ("run_id", "phase", "metric"):
-        del fields[name]
-    last = fields.pop("last")
-    return MetricState(last=math.nan if last is None else last, **fields)
+def _metric_state(values: list[Any]) -> MetricState:
+    for place in _NAN_PLACES:
+        if values[place] is None:
+            values[place] = math.nan
+    return MetricState(*values)
 
 
 def state_values(state: RunState) -> dict[str, Any]:
@@ -192,8 +211,10 @@ def _store_metrics(
 
 
 def _metric_values(state: MetricState) -> dict[str, Any]:
-    values = {name: getattr(state, name) for name in MetricState.__slots__}
-    return values | {"last": None if math.isnan(state.last) else state.last}
+    values = {name: getattr(state, name) for name in _METRIC_FIELDS}
+    for name in ("last", "first"):
+        values[name] = None if math.isnan(values[name]) else values[name]
+    return values
 
 
 def _number(value: Any) -> float | None:

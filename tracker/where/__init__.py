@@ -5,8 +5,12 @@ nothing that a user writes becomes SQL, or Python. docs/how-to/where.md tells th
 
 A condition is never NULL: a comparison with what a run does not have is false, and `not` of it
 is true. Values of the filter are bind parameters, all of them.
+
+The fields of the language are also what runs are ordered by, and what columns of a list show.
 """
 
 from tracker.where.compiler import compile_where
+from tracker.where.ordering import compile_order
+from tracker.where.shown import shown_columns
 
-__all__ = ["compile_where"]
+__all__ = ["compile_order", "compile_where", "shown_columns"]

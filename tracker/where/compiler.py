@@ -1,9 +1,10 @@
-"""From a filter to its condition: each rule of the grammar makes a piece of it."""
+"""From a text to what it means: each rule of the grammar makes a piece of it."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from lark import Lark, Token, Transformer, UnexpectedToken, v_args
 from sqlalchemy import ColumnElement, and_, not_, or_
@@ -53,13 +54,23 @@ def compile_where(text: str) -> ColumnElement[bool]:
         InvalidFilter: With the place, what was found there and what was expected.
     """
     try:
-        _check_characters(text)
-        return _parser().parse(text, "disjunction").expression  # type: ignore[attr-defined, no-any-return]
+        check_characters(text)
+        end = Word("the end", len(text.rstrip()))
+        return parsed(text, end, "disjunction").expression  # type: ignore[no-any-return]
+    except Mistake as mistake:
+        raise InvalidFilter(message(text, mistake)) from None
+
+
+def parsed(text: str, end: Word, rule: Literal["disjunction", "order", "shown"]) -> Any:
+    """What a rule makes of a text that ends there.
+
+    Raises:
+        Mistake: The text does not follow the grammar, or asks for what cannot be.
+    """
+    try:
+        return _parser().parse(text, rule)
     except UnexpectedToken as error:
-        mistake = unexpected(error, len(text.rstrip()))
-    except Mistake as error:
-        mistake = error
-    raise InvalidFilter(message(text, mistake))
+        raise unexpected(error, end) from None
 
 
 @functools.cache
@@ -132,10 +143,17 @@ class _Compiler(Transformer[Token, _Measured]):
 
     def function(self, function: Token, name: Token) -> Field:
         shown = Word(f"{function}({name})", position_of(function))
-        if name.partition(".")[0] in {"params", "tags"}:
-            raise Mistake(word_of(name), "the name of a metric")
-        metric = ".".join(path_of(name)) if name.type == "NAME" else unquoted(name)
-        return metric_of(shown, metric, word_of(function))
+        return metric_of(shown, _metric_name(name), word_of(function))
+
+    def short_function(self, name: Token, function: Token) -> Field:
+        shown = Word(f"{name}:{function}", position_of(name))
+        return metric_of(shown, _metric_name(name), word_of(function))
+
+    def rising(self, field: Field) -> tuple[Field, bool]:
+        return field, False
+
+    def falling(self, field: Field) -> tuple[Field, bool]:
+        return field, True
 
     def number(self, token: Token) -> Operand:
         return Operand(str(token), position_of(token), float(token))
@@ -146,6 +164,12 @@ class _Compiler(Transformer[Token, _Measured]):
 
     def constant(self, token: Token) -> Operand:
         return Operand(str(token), position_of(token), _CONSTANTS[token.lower()])
+
+
+def _metric_name(name: Token) -> str:
+    if name.partition(".")[0] in {"params", "tags"}:
+        raise Mistake(word_of(name), "the name of a metric")
+    return ".".join(path_of(name)) if name.type == "NAME" else unquoted(name)
 
 
 def _joined(expression: ColumnElement[bool], *parts: _Measured) -> _Measured:
@@ -171,7 +195,7 @@ def _checked(condition: _Measured) -> _Measured:
     return condition
 
 
-def _check_characters(text: str) -> None:
+def check_characters(text: str) -> None:
     """Refuse what no stored text has: PostgreSQL takes no NUL, and no engine half a character."""
     for position, char in enumerate(text):
         if char == "\x00" or "\ud800" <= char <= "\udfff":

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, case, func, literal, or_
 
+from tracker.listing import Source
 from tracker.liveness import LOST, LOST_SECONDS
 from tracker.projections import STATUSES
 from tracker.store.clock import server_now
@@ -64,7 +65,8 @@ class _Error(Characters):
         return or_(super().like(operator, operand), matching(message, pattern_of(operand)))
 
 
-_FIELDS: Mapping[str, tuple[type[Field], ColumnElement[Any]]] = {
+#: Fields of a run, beside its params, tags and metrics.
+FIELDS: Mapping[str, tuple[type[Field], ColumnElement[Any]]] = {
     "status": (_Status, _STATUS),
     "name": (Characters, runs.c.name),
     "id": (Number, runs.c.id),
@@ -96,10 +98,10 @@ def field_of(name: Word, path: list[str]) -> Field:
         if not rest:
             raise Mistake(name, f"{head} with a name, such as {head}.model")
         return PARTS[head](name, ".".join(rest))
-    if head in _FIELDS and not rest:
-        made, expression = _FIELDS[head]
-        return made(name, expression)
-    if rest or head.lower() in _FIELDS:
+    if head in FIELDS and not rest:
+        made, expression = FIELDS[head]
+        return made(name, expression, Source("runs", head))
+    if rest or head.lower() in FIELDS:
         raise Mistake(name, "a field", _meant(name.text))
     return metric_of(name, head, meant=_meant(name.text))
 
@@ -107,8 +109,8 @@ def field_of(name: Word, path: list[str]) -> Field:
 def _meant(name: str) -> str:
     """What a name that is no field may have been meant for."""
     head, dot, rest = name.partition(".")
-    names = PARTS if dot else _FIELDS
+    names = PARTS if dot else FIELDS
     near = get_close_matches(head.lower(), names, n=1)
     if near:
         return f"Did you mean {near[0]}{dot}{rest}?"
-    return f"A parameter is params.{name}, a tag tags.{name}; fields are {', '.join(_FIELDS)}."
+    return f"A parameter is params.{name}, a tag tags.{name}; fields are {', '.join(FIELDS)}."

@@ -1,4 +1,7 @@
-"""The grammar of filters, and what its parser tells of a text that does not follow it."""
+"""The grammar of filters, and of the fields that runs are ordered by and columns show.
+
+Also what its parser tells of a text that does not follow it.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,11 @@ operand: NUMBER -> number
     | TEXT -> text
     | (TRUE | FALSE | NULL) -> constant
 
+?order: shown -> rising
+    | "-" shown -> falling
+?shown: field
+    | (NAME | BACKQUOTED) ":" NAME -> short_function
+
 unreadable: UNREADABLE
 
 _AND.2: /and(?![\w.])/i
@@ -73,6 +81,9 @@ _EXPECTED: tuple[tuple[frozenset[str], str], ...] = tuple(
     for terminals, words in (
         ("NAME BACKQUOTED LPAR _NOT", "a condition such as epochs > 3"),
         ("NAME BACKQUOTED TEXT", "the name of a metric"),
+        ("MINUS NAME BACKQUOTED", "a field such as started, -started or val_loss:min"),
+        ("NAME BACKQUOTED", "a field such as started or val_loss:min"),
+        ("NAME", "last, min, max or first"),
         ("NUMBER TEXT TRUE FALSE NULL", "a value: a number, a text in quotes, true, false or null"),
         ("COMPARISON IN LIKE _BETWEEN _IS _NOT", "a comparison such as =, in, like or is null"),
         ("IN LIKE _BETWEEN", "in, like or between"),
@@ -80,6 +91,7 @@ _EXPECTED: tuple[tuple[frozenset[str], str], ...] = tuple(
         ("NULL NAN", "null or nan"),
         ("LSQB LPAR", "values in brackets such as [1, 2]"),
         ("COMMA", '","'),
+        ("COLON", '":"'),
         ("RSQB", '"]"'),
         ("RPAR", '")"'),
         ("_AND", "and"),
@@ -96,6 +108,8 @@ _ELSEWHERE = {
     "||": "Write or.",
     "!": "Write not.",
     "~": 'Write like, as in name like "a%".',
+    "asc": "Leave it out: the least comes first.",
+    "desc": "Write - before the field, as in -started: the greatest comes first.",
     "contains": 'Write like, as in name like "%part%".',
     "“": 'Write straight quotes: ".',
     "‘": "Write straight quotes: '.",  # noqa: RUF001 - it is meant
@@ -109,15 +123,15 @@ def parser(transformer: Transformer[Token, Any]) -> Lark:
         _GRAMMAR,
         parser="lalr",
         lexer="basic",
-        start=["disjunction", "unreadable"],
+        start=["disjunction", "order", "shown", "unreadable"],
         transformer=transformer,
     )
 
 
-def unexpected(error: UnexpectedToken, end: int) -> Mistake:
+def unexpected(error: UnexpectedToken, end: Word) -> Mistake:
     """The mistake that the parser met, in a text that ends there."""
     token = error.token
-    found = Word("the end", end) if token.type == "$END" else word_of(token)
+    found = end if token.type == "$END" else word_of(token)
     # At a parenthesis that was never opened, the parser has closed the whole filter already.
     expected = set(error.accepts or error.expected or {"_AND", "_OR", "$END"})
     return Mistake(found, _words(expected), _hint(token, value="NUMBER" in expected))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator as operators
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Text, and_, literal, not_, or_
+from sqlalchemy import ColumnElement, Double, FromClause, Text, and_, case, literal, not_, or_
 
+from tracker.listing import Source
 from tracker.where.mistakes import Mistake, Word
 from tracker.where.sql import Condition, bytewise, known, matching
 
@@ -24,6 +25,19 @@ EQUALITY = ("=", "!=")
 
 #: SQLite refuses patterns of more than 50,000 bytes; a character takes up to 4, escaped 3 more.
 _LONGEST_PATTERN = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """What runs are ordered by: values, the NULL ones last, and tables that have them.
+
+    Each table is joined to `runs`, with no more than one row for each. `indexed` is a column that
+    is the first value where that is not NULL, and has an index: of `runs`, or the only table.
+    """
+
+    values: Sequence[ColumnElement[Any]]
+    joins: Sequence[tuple[FromClause, Condition]] = ()
+    indexed: ColumnElement[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,7 @@ class Field:
     Args:
         name: As the filter has it.
         expression: Its value in SQL.
+        source: Where a run that was loaded has it.
         holds: Makes a condition on the value one on the run, which is never NULL.
     """
 
@@ -50,10 +65,12 @@ class Field:
         self,
         name: Word,
         expression: ColumnElement[Any],
+        source: Source,
         holds: Callable[[Condition], Condition] = known,
     ) -> None:
         self.name = name
         self.expression = expression
+        self.source = source
         self.holds = holds
 
     def test(self, operator: Word, operand: Operand) -> Condition:
@@ -71,6 +88,10 @@ class Field:
     def nan(self, word: Word) -> tuple[Condition, Condition]:
         """Whether the value is NaN, and whether it is another one."""
         raise Mistake(word, "null: only metrics and params can be NaN")
+
+    def sorting(self) -> Sorting:
+        """What runs are ordered by it with."""
+        return Sorting([self.expression])
 
     def alone(self) -> Condition:
         """The field as a condition by itself."""
@@ -118,6 +139,10 @@ class Characters(Field):
         """See `Field.like`."""
         return matching(self.expression, pattern_of(operand))
 
+    def sorting(self) -> Sorting:
+        """See `Field.sorting`."""
+        return Sorting([bytewise(self.expression)])
+
     def _text(self, operand: Operand) -> str:
         if isinstance(operand.value, str):
             return operand.value
@@ -127,6 +152,11 @@ class Characters(Field):
 
 class Moment(Field):
     """A time. A date is its whole day."""
+
+    def sorting(self) -> Sorting:
+        """See `Field.sorting`."""
+        indexed = self.expression if self.source.name == "started" else None
+        return Sorting([self.expression], indexed=indexed)
 
     def test(self, operator: Word, operand: Operand) -> Condition:
         """See `Field.test`."""
@@ -160,6 +190,10 @@ class Truth(Field):
             raise Mistake(operand, f"true or false, which {self.name.text} is")
         wanted = operand.value == (operator.text == "=")
         return self.expression if wanted else not_(self.expression)
+
+    def sorting(self) -> Sorting:
+        """See `Field.sorting`."""
+        return Sorting([case((self.expression, 1), else_=0)])
 
     def present(self) -> Condition:
         """See `Field.present`."""

@@ -1,4 +1,4 @@
-"""A mistake in a filter, and how it is told: with a caret under its place."""
+"""A mistake in a filter, an order or columns, and how it is told: with a caret under its place."""
 
 from __future__ import annotations
 
@@ -29,9 +29,17 @@ class Mistake(Exception):
         self.hint = hint
 
 
-def message(text: str, mistake: Mistake) -> str:
-    """The mistake in words, and its place in the filter."""
-    found, position = mistake.found, mistake.found.position
+def message(text: str, mistake: Mistake, what: str = "filter") -> str:
+    """The mistake in words, and its place in the text, which is a `what`."""
+    found = mistake.found
+    hint = mistake.hint and f" {mistake.hint}"
+    shown = found.text if len(found.text) <= _SHOWN else f"{found.text[:_SHOWN]}…"
+    told = _printable(f"found {shown}, expected {mistake.expected}.{hint}")
+    return f"The {what} cannot be understood: {told}\n{place(text, found.position)}"
+
+
+def place(text: str, position: int) -> str:
+    """The line of the text with a position, and a caret under it."""
     begin = text.rfind("\n", 0, position) + 1
     column = position - begin
     line = text[begin:].partition("\n")[0]
@@ -41,10 +49,7 @@ def message(text: str, mistake: Mistake) -> str:
         line = line[: column + _SHOWN] + "…"
     line = _printable(line)
     caret = " " * sum(map(_width, line[:column])) + "^"
-    hint = mistake.hint and f" {mistake.hint}"
-    shown = found.text if len(found.text) <= _SHOWN else f"{found.text[:_SHOWN]}…"
-    told = _printable(f"found {shown}, expected {mistake.expected}.{hint}")
-    return f"The filter cannot be understood: {told}\n  {line}\n  {caret}"
+    return f"  {line}\n  {caret}"
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:

@@ -12,6 +12,9 @@ PLAIN = r"\w[\w-]*"
 TEXT = r""""(?:[^"\\]|\\[\s\S]|"")*"|'(?:[^'\\]|\\[\s\S]|'')*'"""
 BACKQUOTED = r"`(?:[^`]|``)+`"
 
+#: A piece of a list: commas in quotes do not part it.
+_ITEM = re.compile(rf"(?:{TEXT}|{BACKQUOTED}|[^,])+")
+
 _PART = re.compile(rf"\.({PLAIN}|{TEXT}|{BACKQUOTED})?")
 _ESCAPED = {quote: re.compile(rf"\\([\s\S])|{quote}{quote}") for quote in ("'", '"')}
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
@@ -25,6 +28,18 @@ def position_of(token: Token) -> int:
 def word_of(token: Token) -> Word:
     """The token as a mistake names it."""
     return Word(str(token), position_of(token))
+
+
+def items_of(text: str) -> list[Word]:
+    """The pieces of a list, which commas part; a piece may be empty."""
+    items, position = [], 0
+    while True:
+        match = _ITEM.match(text, position)
+        end = match.end() if match else position
+        items.append(Word(text[position:end], position))
+        if end == len(text):
+            return items
+        position = end + 1
 
 
 def path_of(name: Token) -> list[str]:

@@ -1,0 +1,333 @@
+"""Chunks and columns: frames made of them are those made of the events' rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from sqlalchemy import text
+
+import tracker
+from tests.strategies import logs as any_logs
+from tests.strategies import streams
+from tests.streams import START, Stream, fit_stream, identity
+from tracker import column_frames, frames, query
+from tracker.columns import Columns, columns_of_records, from_bytes
+from tracker.event import HOOKS, Record
+from tracker.logs import encode
+from tracker.store import chunks, sealing
+from tracker.store.chunks import seal, seal_again
+from tracker.store.opening import connect_store, upgrade_store
+from tracker.store.sealing import SIZE
+from tracker.store.sql import SqlStore
+
+_METRICS = ("train_batch_end", "test_batch_end")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def long_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
+    """A new store on each engine."""
+    url = f"sqlite:///{tmp_path}/long.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    store = connect_store(url, create=True)
+    upgrade_store(store)
+    yield store
+    store.close()
+
+
+def long_stream(epochs: int = 3, batches: int = 4_000) -> list[Record]:
+    """More than two chunks, with what is awkward: NaN, whole numbers, keys that come and go."""
+    stream = Stream()
+    stream.add("run_began", {"version": 2, "experiment": "long"})
+    stream.add("call_began", {"phase": "train", "params": {"steps": batches}}, call=1)
+    stream.add("train_begin", call=1)
+    for epoch in range(epochs):
+        stream.add("epoch_begin", call=1, epoch=epoch)
+        for batch in range(batches):
+            logs: dict[str, Any] = {"loss": 1 / (1 + batch), "mae": batch / 7}
+            if batch == 5:
+                logs["loss"] = float("nan")
+            if batch == 6 and epoch == 1:
+                logs = {"mae": 1, "other": "text", "loss": None}
+            stream.add("train_batch_begin", call=1, epoch=epoch, batch=batch)
+            stream.add("train_batch_end", logs, call=1, epoch=epoch, batch=batch)
+        stream.add("epoch_end", {"loss": 0.5, "val_loss": -0.0}, call=1, epoch=epoch)
+    stream.add("train_end", {"loss": 0.5}, call=1)
+    stream.add("run_ended", {"status": "finished"})
+    return stream.records
+
+
+def stored(store: SqlStore, records: list[Record]) -> str:
+    """Append them; returns the run's UUID."""
+    for first in range(0, len(records), 5_000):
+        store.append(identity(), records[first : first + 5_000], expected_seq=first)
+    return identity().uuid
+
+
+def frames_of(store: SqlStore, **more: Any) -> list[pd.DataFrame]:
+    """Frames that a long run is asked for."""
+    return [
+        tracker.events("run", store=store, **more),
+        tracker.events("run", kind=["train_batch_end", "epoch_end"], store=store, **more),
+        tracker.events("run", kind="train_batch_end", epoch=1, store=store, **more),
+        tracker.events("run", after=SIZE - 3, until=2 * SIZE + 5, call=1, store=store, **more),
+        tracker.metrics("run", source="batch", store=store),
+        tracker.metrics("run", source="batch", wide=True, store=store),
+        tracker.metrics("run", store=store),
+    ]
+
+
+def rows_frames(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[pd.DataFrame]:
+    """The same frames, made of rows."""
+    with monkeypatch.context() as patched:
+        patched.setattr(query, "_LONG", 10**12)
+        return frames_of(store)
+
+
+def assert_equal(ours: list[pd.DataFrame], expected: list[pd.DataFrame]) -> None:
+    """Equal to the bit: values, order, columns, dtypes."""
+    for one, other in zip(ours, expected, strict=True):
+        assert_frame_equal(one, other, check_exact=True)
+        for name in one:
+            if one[name].dtype == "float64":
+                assert one[name].to_numpy().tobytes() == other[name].to_numpy().tobytes(), name
+
+
+def chunk_rows(store: SqlStore) -> list[tuple[Any, ...]]:
+    """Where the chunks lie."""
+    with store.reading() as connection:
+        found = connection.execute(
+            text("SELECT first_seq, last_seq FROM chunks ORDER BY run_id, first_seq")
+        )
+        return [tuple(row) for row in found]
+
+
+def test_frames_from_chunks_are_those_from_rows(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without chunks, with all, and with a tail behind them: the same frames, on every engine."""
+    records = long_stream()
+    uuid = stored(long_store, records[: 2 * SIZE + 100])
+    expected = rows_frames(long_store, monkeypatch)
+    assert_equal(frames_of(long_store), expected)
+    assert seal(long_store, uuid) == 2 * SIZE
+    assert chunk_rows(long_store) == [(1, SIZE), (SIZE + 1, 2 * SIZE)]
+    assert_equal(frames_of(long_store), expected)
+    long_store.append(identity(), records[2 * SIZE + 100 :], expected_seq=2 * SIZE + 100)
+    assert_equal(frames_of(long_store), rows_frames(long_store, monkeypatch))
+
+
+def test_sealed_ranges_are_not_read_as_rows(long_store: SqlStore) -> None:
+    """What a chunk says is believed, so rows of its range are not what is read."""
+    uuid = stored(long_store, long_stream(1))
+    seal(long_store, uuid)
+    run = long_store.runs()[0]
+    with long_store.snapshot() as connection:
+        pieces = chunks.read_columns(connection, run)
+    assert pieces is not None
+    assert [len(piece) for piece in pieces] == [SIZE] * (run.state.last_seq // SIZE) + [
+        run.state.last_seq % SIZE
+    ] * bool(run.state.last_seq % SIZE)
+
+
+def test_a_damaged_chunk_is_passed_over_and_made_again(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes that are not what was sealed are not believed, nor what is no chunk at all."""
+    uuid = stored(long_store, long_stream())
+    expected = rows_frames(long_store, monkeypatch)
+    seal(long_store, uuid)
+    with long_store.writing() as connection:
+        connection.execute(
+            text("UPDATE chunks SET body = :body WHERE first_seq = 1"), {"body": b"nonsense"}
+        )
+    assert_equal(frames_of(long_store), expected)
+    assert "is damaged" in caplog.text
+    caplog.clear()
+    assert seal_again(long_store, uuid) == seal(long_store, uuid) > 0
+    assert_equal(frames_of(long_store), expected)
+    assert not caplog.text
+
+
+def test_a_chunk_of_another_format_is_not_read(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of an earlier program are passed over, and replaced by whoever seals next."""
+    uuid = stored(long_store, long_stream(1, 5_000))
+    expected = rows_frames(long_store, monkeypatch)
+    seal(long_store, uuid)
+    with long_store.writing() as connection:
+        connection.execute(text("UPDATE chunks SET format = 1, body = hash"))
+    assert_equal(frames_of(long_store), expected)
+    seal(long_store, uuid)
+    with long_store.reading() as connection:
+        formats = set(connection.execute(text("SELECT format FROM chunks")).scalars())
+    assert 1 not in formats
+
+
+def test_pruning_and_purging_take_chunks_along(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a prune frames show what is left, sealed again or not; after a purge nothing is."""
+    uuid = stored(long_store, long_stream())
+    seal(long_store, uuid)
+    tracker.prune_runs(["run"], store=long_store)
+    assert chunk_rows(long_store) == []
+    left = rows_frames(long_store, monkeypatch)
+    assert_equal(frames_of(long_store), left)
+    seal(long_store, uuid)
+    assert_equal(frames_of(long_store), left)
+    tracker.purge_runs(["run"], store=long_store)
+    assert chunk_rows(long_store) == []
+    assert seal(long_store, uuid) == 0
+
+
+def test_a_prune_that_came_between_leaves_no_chunk_of_before(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has read a range before it was pruned does not store it afterwards."""
+    uuid = stored(long_store, long_stream())
+    packed = Columns.to_bytes
+
+    def slow(columns: Columns) -> bytes:
+        tracker.prune_runs(["run"], store=long_store.url)
+        return packed(columns)
+
+    monkeypatch.setattr(Columns, "to_bytes", slow)
+    seal(long_store, uuid, most=1)
+    assert chunk_rows(long_store) == []
+
+
+def test_readers_sealers_and_a_writer_at_once(
+    long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two who seal, one who appends and one who reads: every frame is a beginning of the run."""
+    records = long_stream()
+    stored(long_store, records[:6_000])
+    failed: list[BaseException] = []
+    done = threading.Event()
+
+    def sealing() -> None:
+        other = tracker.open_store(long_store.url)
+        try:
+            while not done.is_set():
+                seal(other, identity().uuid)
+                time.sleep(0.01)
+        except BaseException as error:  # noqa: BLE001 - shown below
+            failed.append(error)
+        other.close()
+
+    threads = [threading.Thread(target=sealing) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    seen = []
+    for first in range(6_000, len(records), 2_000):
+        long_store.append(identity(), records[first : first + 2_000], expected_seq=first)
+        seen.append(tracker.events("run", store=long_store))
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    whole = rows_frames(long_store, monkeypatch)[0]
+    for frame in seen:
+        assert frame["seq"].tolist() == list(range(1, len(frame) + 1))
+        assert_frame_equal(frame.iloc[:, :7], whole.iloc[: len(frame), :7])
+
+
+def test_a_real_training_seals_its_chunks_in_the_background() -> None:
+    """The process beside the trainer makes them, unless it is told not to."""
+    import keras
+    import numpy as np
+
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.zeros((2_200, 1))
+    with tracker.run(name="long") as run:
+        model.fit(x, x[:, 0], batch_size=1, epochs=2, verbose=0, callbacks=[run])
+    store = tracker.open_store()
+    deadline = time.monotonic() + 30
+    while not chunk_rows(store) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert chunk_rows(store) == [(1, SIZE)]
+    ours = tracker.events("long", store=store)
+    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
+        count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    assert len(ours) == count > SIZE
+    store.close()
+
+
+def test_chunks_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRACKER_CHUNKS=0 or off."""
+    assert sealing.is_on()
+    for value in ("0", "off", " OFF "):
+        monkeypatch.setenv("TRACKER_CHUNKS", value)
+        assert not sealing.is_on()
+
+
+@settings(max_examples=80)
+@given(streams(by_hand=True), st.lists(any_logs, max_size=6), st.data())
+def test_columns_hold_whatever_hooks_logged(
+    records: list[Record], more: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Frames of any stream are alike from columns, through bytes, in pieces, and from records."""
+    for logs in more:
+        seq = len(records) + 1
+        records.append(
+            Record(seq, START, "train_batch_end", records[-1].attempt, 1, 0, seq, encode(logs))
+        )
+    cut = data.draw(st.integers(0, len(records)))
+    pieces = [columns_of_records(part) for part in (records[:cut], records[cut:])]
+    expected = frames.event_frame(records, "columns")
+    if any(piece is None for piece in pieces):
+        assert any("$" in record.logs for record in records)
+        return
+    through = [from_bytes(piece.to_bytes()) for piece in pieces if piece is not None]
+    assert_frame_equal(column_frames.event_frame_of(through), expected, check_exact=True)
+    if records[-1].attempt == 1:
+        kinds = ["call_began", "epoch_end", "test_end", *_METRICS]
+        known = [record for record in records if record.kind in kinds]
+        ours = column_frames.metric_frame_of(
+            "r",
+            [piece.where(piece.of_kinds(kinds)) for piece in through],
+            [record for record in records if record.kind == "call_began"],
+            _METRICS,
+        )
+        assert_frame_equal(ours, frames.metric_frame("r", known, _METRICS), check_exact=True)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_masks_of_columns_are_filters_of_records(data: st.DataObject) -> None:
+    """Events chosen from columns are the frame of those records."""
+    records = fit_stream()
+    kinds = data.draw(st.lists(st.sampled_from(HOOKS), min_size=1))
+    epoch = data.draw(st.integers(0, 2))
+    whole = columns_of_records(records)
+    assert whole is not None
+    ours = whole.where(whole.of_kinds(kinds) & whole.is_equal("epoch", epoch))
+    chosen = [one for one in records if one.kind in kinds and one.epoch == epoch]
+    assert_frame_equal(column_frames.event_frame_of([ours]), frames.event_frame(chosen, "columns"))
+
+
+def test_the_file_holds_arrow(tmp_path: Path) -> None:
+    """A chunk's body is an Arrow stream, which other programs read."""
+    import pyarrow as pa
+
+    store = tracker.open_store(f"sqlite:///{tmp_path}/a.db", create=True)
+    seal(store, stored(store, long_stream()))
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        (body,) = connection.execute("SELECT body FROM chunks LIMIT 1").fetchone()
+    with pa.ipc.open_stream(body) as reader:
+        assert reader.read_all().num_rows == SIZE
+    store.close()

@@ -1,0 +1,111 @@
+"""Which runs a store has: found, in order, page by page, and listed; without pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection
+
+from tracker.errors import InvalidArgument
+from tracker.listing import Listing, param_columns, run_listing
+from tracker.liveness import with_lost
+from tracker.ordering import LATEST_FIRST
+from tracker.selection import listed, select_run
+from tracker.store import schema
+from tracker.store.port import Run
+from tracker.store.rows import load_runs
+from tracker.store.sql import SqlStore
+
+#: Runs that are loaded at a time: databases take only so many parameters.
+_AT_ONCE = 1_000
+
+
+def found_runs(
+    store: SqlStore,
+    *,
+    where: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    after: str | int | None = None,
+    archived: bool = False,
+    workers: bool = False,
+) -> list[Run]:
+    """The runs of a store with everything that its projections say; see `tracker.query.runs`.
+
+    Raises:
+        InvalidArgument: `limit` is negative.
+        InvalidFilter: `where` or `sort` cannot be understood.
+        RunNotFound, AmbiguousRun: `after` is not exactly one.
+    """
+    if limit is not None and limit < 0:
+        raise InvalidArgument(f"limit must be 0 or more, or None. Received: {limit}.")
+    condition = listed(archived=archived, workers=workers)
+    if where is not None:
+        from tracker.where import compile_where  # loads a parser, which others need not wait for
+
+        condition &= compile_where(where)
+    anchor = None if after is None else select_run(store, after)
+    with store.snapshot() as connection:
+        order = LATEST_FIRST
+        if sort is not None:
+            from tracker.where import compile_order
+
+            order = compile_order(connection, sort)
+        # PostgreSQL knows whether an index soon finds what the filter is true for.
+        by_index = where is None or connection.dialect.name == "postgresql"
+        ids = order.ids(connection, condition, limit=limit, after=anchor, by_index=by_index)
+        return with_lost(_loaded(connection, ids))
+
+
+def found_listing(
+    store: SqlStore,
+    runs: Sequence[Run],
+    *,
+    columns: str | Sequence[str] | None = None,
+    only_changed: bool = False,
+) -> Listing:
+    """The runs as columns; see `tracker.query.runs`.
+
+    Raises:
+        UnknownColumn: There is no such column.
+        InvalidFilter: One of the columns cannot be understood.
+    """
+    listing = run_listing(runs)
+    if columns is not None:
+        if not _are_known(listing, columns):
+            from tracker.where import shown_columns
+
+            with store.reading() as connection:
+                listing = shown_columns(connection, runs, listing, columns)
+        else:
+            listing = listing.picked(_names(columns))
+    elif only_changed:
+        listing = Listing({**listing.columns, **param_columns(runs)}, len(runs))
+    return listing.changed() if only_changed else listing
+
+
+def _names(columns: str | Sequence[str]) -> list[str]:
+    names = columns.split(",") if isinstance(columns, str) else columns
+    return [name.strip() for name in names]
+
+
+def _are_known(listing: Listing, columns: str | Sequence[str]) -> bool:
+    """Whether all are columns that every list has: then no parser need be loaded."""
+    return all(name in listing.columns for name in _names(columns))
+
+
+def _loaded(connection: Connection, ids: Sequence[int]) -> list[Run]:
+    """The runs with these ids, in their order."""
+    runs: dict[int, Run] = {}
+    for place in range(0, len(ids), _AT_ONCE):
+        found = load_runs(connection, where=_among(ids[place : place + _AT_ONCE]))
+        runs |= {run.id: run for run in found}
+    return [runs[run_id] for run_id in ids]
+
+
+def _among(ids: Sequence[int]) -> ColumnElement[bool]:
+    """A condition for these ids, and for a few between them where that is faster."""
+    low, high = min(ids), max(ids)
+    if high - low < 2 * len(ids):
+        return schema.runs.c.id.between(low, high)
+    return schema.runs.c.id.in_(ids)
