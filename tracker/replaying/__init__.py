@@ -1,0 +1,1 @@
+"""A run's stream again: up to a point of it."""
