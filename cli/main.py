@@ -15,7 +15,20 @@ import typer
 from tracker import errors
 from tracker.masking import mask_text
 
-from . import care, db, diff, events, experiments, facts, journal, metrics, runs, timing
+from . import (
+    care,
+    db,
+    diff,
+    events,
+    experiments,
+    facts,
+    journal,
+    metrics,
+    replay,
+    runs,
+    sql,
+    timing,
+)
 from .options import StoreOption, choose_store
 from .output import complain
 
@@ -37,6 +50,7 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
     (errors.StoreFull, 4),
     (errors.InvalidArgument, 2),
     (errors.InvalidFilter, 2),
+    (errors.InvalidQuery, 2),
     (errors.InvalidStoreURL, 2),
     (errors.UnknownKind, 2),
     (errors.UnknownColumn, 2),
@@ -63,7 +77,9 @@ app.add_typer(journal.app, name="journal")
 facts.add_to(runs.app)
 timing.add_to(runs.app)
 diff.add_to(runs.app)
+replay.add_to(app)
 care.add_to(app)
+sql.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import plot
 from .experiments import ModeOption
 from .options import (
     ChosenRunsArgument,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _NAMED = 10
 
 app = typer.Typer(no_args_is_help=True, help="The values that Keras logged.")
+plot.add_to(app)
 
 
 class Source(StrEnum):

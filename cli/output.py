@@ -45,10 +45,10 @@ def say(message: str) -> None:
 def complain(message: str, *, warning: bool = False) -> None:
     """Tell people what went wrong, on stderr; the first word red on a terminal."""
     word, colour = ("warning:", "yellow") if warning else ("error:", "red")
-    if _colourful(sys.stderr):
+    if is_colourful(sys.stderr):
         word = typer.style(word, fg=colour, bold=True)
     typer.echo(
-        f"{word} {mask_url(printable_lines(message))}", err=True, color=_colourful(sys.stderr)
+        f"{word} {mask_url(printable_lines(message))}", err=True, color=is_colourful(sys.stderr)
     )
 
 
@@ -184,7 +184,7 @@ def _print_table(frame: pd.DataFrame | Listing) -> None:
         say("Nothing to show.")
         return
     names, cells = names_of(frame), cells_of(frame)
-    terminal, colourful = sys.stdout.isatty(), _colourful(sys.stdout)
+    terminal, colourful = sys.stdout.isatty(), is_colourful(sys.stdout)
     if not terminal and not colourful:
         write_text(_aligned(names, cells, frame))
         return
@@ -235,7 +235,8 @@ def _write_parquet(frame: pd.DataFrame, output: Path | None) -> None:
     say(f"{len(frame)} rows written to {output}")
 
 
-def _colourful(stream: Any) -> bool:
+def is_colourful(stream: Any) -> bool:
+    """Whether a stream gets colours."""
     # https://no-color.org and https://force-color.org
     if os.environ.get("NO_COLOR"):
         return False

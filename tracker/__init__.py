@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     )
     from tracker.grouping import experiment_runs, experiments, rename_experiment
     from tracker.maintenance import heads, prune_runs, purge_runs, rebuild, store_stats, verify
+    from tracker.plots import plot
     from tracker.query import events, history, metrics, runs, stream
+    from tracker.readonly import sql
+    from tracker.replaying.moment import state
     from tracker.store.opening import open_store
     from tracker.timings import slowest_batches, timing
 
@@ -51,6 +54,7 @@ __all__ = [
     "metrics",
     "note_run",
     "open_store",
+    "plot",
     "prune_runs",
     "purge_runs",
     "rebuild",
@@ -60,6 +64,8 @@ __all__ = [
     "run",
     "runs",
     "slowest_batches",
+    "sql",
+    "state",
     "store_stats",
     "stream",
     "tag_run",
@@ -87,6 +93,7 @@ _HOMES = {
     "metrics": "tracker.query",
     "note_run": "tracker.facts",
     "open_store": "tracker.store.opening",
+    "plot": "tracker.plots",
     "prune_runs": "tracker.maintenance",
     "purge_runs": "tracker.maintenance",
     "rebuild": "tracker.maintenance",
@@ -96,6 +103,8 @@ _HOMES = {
     "run": "tracker.callback",
     "runs": "tracker.query",
     "slowest_batches": "tracker.timings",
+    "sql": "tracker.readonly",
+    "state": "tracker.replaying.moment",
     "store_stats": "tracker.maintenance",
     "stream": "tracker.query",
     "tag_run": "tracker.facts",

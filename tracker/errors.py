@@ -34,6 +34,14 @@ class InvalidFilter(TrackerError, ValueError):
     """A `--where`, a `--sort` or a column of `--columns` that cannot be understood."""
 
 
+class InvalidQuery(TrackerError, ValueError):
+    """SQL that is not run: it does not only read, or the database does not accept it."""
+
+
+class QueryTimeout(TrackerError, TimeoutError):
+    """A query took longer than it was given."""
+
+
 class RunNotFound(TrackerError, LookupError):
     """No run of the store matches."""
 
@@ -68,6 +76,10 @@ class InvalidStoreURL(TrackerError, ValueError):
 
 class DriverMissing(TrackerError, ImportError):
     """The database driver that the store URL needs is not installed."""
+
+
+class ExtraMissing(TrackerError, ImportError):
+    """An optional dependency that what was asked needs is not installed."""
 
 
 class StoreUnreachable(TrackerError, ConnectionError):

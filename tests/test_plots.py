@@ -1,0 +1,159 @@
+"""Plots: what is drawn, what is not, and that it can be looked at."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import tracker
+from tests.streams import fit_stream, identity
+from tests.test_cli import tracker as command
+from tests.test_metrics import losses, store_run
+from tracker.errors import ExtraMissing, InvalidArgument, UnknownColumn
+from tracker.plots.curves import smoothed
+from tracker.plots.thinning import thinned
+from tracker.store.opening import open_store
+
+NAN = math.nan
+
+
+def test_the_lines(home: Path) -> None:
+    """One a run and metric; a run keeps its colour, a metric its style; gaps stay gaps."""
+    store_run("a", [{"loss": 2.0, "val_loss": 3.0}, {"loss": 1.0, "val_loss": NAN}])
+    store_run("b", [{"loss": 1.5, "val_loss": math.inf}, {"loss": 1.0, "val_loss": 2.0}], 2)
+    figure = tracker.plot(["a", "b", "a"]).figure
+    assert [(line.label, line.colour, line.dash) for line in figure.series] == [
+        ("a loss", 0, 0), ("a val_loss", 0, 1), ("b loss", 1, 0), ("b val_loss", 1, 1),
+    ]  # fmt: skip
+    assert figure.series[1].y.tolist() == pytest.approx([3.0, NAN], nan_ok=True)
+    assert figure.series[3].y.tolist() == pytest.approx([NAN, 2.0], nan_ok=True)
+    assert figure.notes == ("2 values are not finite: not drawn.",)
+    assert tracker.plot("a", "loss", x="step").figure.series[0].x.tolist() == [2.0, 4.0]
+    assert tracker.plot("a", "loss", x="time").figure.series[0].x.tolist() == [0.004, 0.006]
+
+
+def test_batches(home: Path) -> None:
+    """Validation batches are a line of their own, between their epoch and the next."""
+    store = open_store(create=True)
+    store.append(identity("made"), fit_stream(name="made"), expected_seq=0)
+    store.close()
+    train, validation = tracker.plot("made", source="batch").figure.series
+    assert (train.metric, validation.metric) == ("loss", "val_loss")
+    assert train.x.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3])
+    assert validation.y.tolist() == [0.5, 0.5]
+
+
+def test_smoothing() -> None:
+    """As TensorBoard does it: unbiased from the first value on, NaN aside."""
+    assert smoothed(np.array([1.0, NAN, 3.0]), 0.5).tolist() == pytest.approx(
+        [1.0, NAN, (0.25 + 1.5) / 0.75], nan_ok=True
+    )
+
+
+def test_thinning_keeps_ends_peaks_and_gaps() -> None:
+    """Of many points the highest and lowest are kept, and what breaks the line."""
+    y = np.sin(np.arange(100_000) / 50.0)
+    y[[40_000, 60_001]] = NAN
+    y[70_123] = 9.0
+    x, kept = thinned(np.arange(100_000.0), y, 1000)
+    assert len(kept) < 1100
+    assert np.nanmax(kept) == 9.0
+    assert x[np.isnan(kept)].tolist() == [40_000, 60_001]
+    assert (x[0], x[-1]) == (0, 99_999)
+
+
+def test_wrong_arguments(home: Path) -> None:
+    """Each error says what was expected."""
+    store_run("made", losses(1.0))
+    with pytest.raises(UnknownColumn, match=r"No metric 'mae'.*There are: val_loss"):
+        tracker.plot("made", "mae")
+    for smooth in (-0.1, 1.0, NAN):
+        with pytest.raises(InvalidArgument, match="at least 0 and less than 1"):
+            tracker.plot("made", smooth=smooth)
+    with pytest.raises(InvalidArgument, match="at least one"):
+        tracker.plot([])
+    with pytest.raises(InvalidArgument, match=r"\.png, \.svg or \.html"):
+        tracker.plot("made").save("curve.pdf")
+    with pytest.raises(InvalidArgument, match="cannot be written"):
+        tracker.plot("made").save("no/such/curve.svg")
+
+
+def test_files(home: Path, tmp_path: Path) -> None:
+    """PNG has pixels, SVG and HTML have the names escaped; no other host is asked."""
+    store_run("<script>x</script>", losses(3.0, 2.0, 1.0))
+    store_run("_$a$\x1b[31m", losses(3.0, NAN, 1.5), 2)
+    plot = tracker.plot([1, 2])
+    pixels = imread(plot.save(tmp_path / "c.png"))
+    assert pixels.shape[:2] == (675, 1200)
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 10
+    svg = plot.save(tmp_path / "c.svg").read_text()
+    texts = [text.strip() for text in ET.fromstring(svg).itertext()]
+    assert "<script>x</script>" in texts
+    assert "_$a$\\x1b[31m" in texts
+    html = plot.save(tmp_path / "c.html").read_text()
+    assert "<script>x" not in html
+    assert "[3.0,null,1.5]" in html
+    assert "<script src" not in html
+    assert "<link" not in html
+
+
+def test_the_terminal(home: Path) -> None:
+    """As wide and high as asked, no colours off a terminal, names without control characters."""
+    store_run("\x1b[31mred", losses(3.0, 2.0, 1.0))
+    store_run("flat", losses(2.0, 2.0, 2.0), 2)
+    done = command("metrics", "plot", "1", "2", "--width", "60", "--height", "12")
+    lines = done.stdout.splitlines()
+    assert "\x1b" not in done.stdout
+    assert len(lines) == 1 + 12 + 2
+    assert max(map(len, lines)) <= 60
+    assert lines[-2:] == ["  ++ \\x1b[31mred", "  xx flat"]
+    coloured = command("metrics", "plot", "1", "2", FORCE_COLOR="1").stdout
+    assert "\x1b[34m" in coloured
+    assert "\x1b[31m" not in coloured
+    assert "\x1b" not in command("metrics", "plot", "1", FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+def test_nothing_finite(home: Path, tmp_path: Path) -> None:
+    """NaN everywhere is no error: a note, whatever draws it."""
+    store_run("lost", losses(NAN, NAN))
+    plot = tracker.plot("lost")
+    assert "There is nothing to draw." in str(plot)
+    assert "2 values are not finite" in str(plot)
+    for ending in ("png", "svg", "html"):
+        assert plot.save(tmp_path / f"c.{ending}").stat().st_size > 0
+    store_run("below", losses(-1.0, 10.0), 2)
+    assert "1 value is not finite, or not above 0" in str(tracker.plot("below", log=True))
+
+
+def test_the_command_writes_files(home: Path, tmp_path: Path) -> None:
+    """`-o` writes by the ending; mistakes end with 2."""
+    store_run("made", losses(1.0, 0.5))
+    done = command("metrics", "plot", "made", "-o", "c.svg", "--smooth", "0.6", "--log")
+    assert done.stdout == ""
+    assert (tmp_path / "c.svg").read_text().startswith("<?xml")
+    command("metrics", "plot", "made", "-o", "c.gif", code=2)
+    command("metrics", "plot", "made", "--metric", "mae", code=2)
+    command("metrics", "plot", "made", "--smooth", "1", code=2)
+
+
+def test_in_a_notebook(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interactive, else an image, else text; a file without the extra names the command."""
+    store_run("<b>made</b>", losses(1.0, 0.5))
+    plot = tracker.plot("@last")
+    bundle = plot._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["image/png"].startswith("iVBOR")
+    assert "<b>" not in json.dumps(bundle["application/vnd.plotly.v1+json"]["data"])
+    for name in ("tracker.plots.html", "tracker.plots.image", "tracker.plots.thinning"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("plotly", "plotly.graph_objects", "matplotlib", "tsdownsample"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert list(plot._repr_mimebundle_()) == ["text/plain"]
+    with pytest.raises(ExtraMissing, match=r"pip install 'keras-event-tracker\[plots\]'"):
+        plot.save("c.png")

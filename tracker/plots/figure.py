@@ -1,0 +1,57 @@
+"""What a plot shows, whatever draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Okabe and Ito's colours, told apart whatever the eyes; their yellow is too pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One line."""
+
+    run: str
+    #: As it is asked for: `val_loss` is fit's own, `test_loss` an evaluate's.
+    metric: str
+    #: In the legend: what tells this line from the others; printable.
+    label: str
+    x: NDArray[np.float64]
+    #: As many; NaN where the line breaks.
+    y: NDArray[np.float64]
+    #: Which of `PALETTE`; a run has one colour, or each metric where there is one run only.
+    colour: int
+    #: Which style of line: 0 solid, 1 dashed, 2 dotted, 3 dashes and dots.
+    dash: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Lines and their axes; all text is printable."""
+
+    title: str
+    x_label: str
+    y_label: str
+    #: Whether the y axis is logarithmic.
+    log: bool
+    series: tuple[Series, ...]
+    #: What people should know: how many values could not be drawn, and the like.
+    notes: tuple[str, ...]
+
+
+def legible(text: str) -> str:
+    """The text on one line, with what would move a cursor or break XML escaped."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def pieces(y: NDArray[np.float64]) -> list[slice]:
+    """The unbroken stretches of a line."""
+    there = np.concatenate(([False], np.isfinite(y), [False]))
+    edges = np.flatnonzero(there[1:] != there[:-1])
+    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
