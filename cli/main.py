@@ -56,6 +56,7 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
     (errors.UnknownColumn, 2),
     (errors.NotEstimable, 2),
     (errors.NothingInCommon, 2),
+    (errors.ModelNeeded, 2),
 )
 _FAILED, _INTERRUPTED = 1, 130
 

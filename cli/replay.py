@@ -1,4 +1,4 @@
-"""`tracker replay`: a run as it was at one point of its stream."""
+"""`tracker replay`: a run at one point of its stream, or as a callback would have changed it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,53 @@ def replay(
         str | None,
         typer.Option("--at", metavar="POINT", help="seq:N, epoch:E, or a time. Default: the end."),
     ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--callback",
+            metavar="EXPRESSION",
+            help="What would this callback of Keras's have done? Such as "
+            "'EarlyStopping(monitor=\"val_loss\", patience=3)'; may be repeated.",
+        ),
+    ] = None,
     format: ShortFormatOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show what a run looked like at some point: phase, epoch, batch, values, best so far.
+    """Show a run at some point: phase, epoch, batch, values, best so far.
+
+    Or what a callback would have done to it. Its expression is parsed, not evaluated.
 
     Example: tracker replay @last --at epoch:3
     """
+    from tracker.errors import InvalidArgument
     from tracker.replaying.moment import state
 
+    if callback and at is not None:
+        raise InvalidArgument("Give --at or --callback, not both.")
+    if callback:
+        _what_if(run, callback, format, store)
+        return
     moment = state(run, at, store=reading_store(store))
     if format in (ShortFormat.JSON, ShortFormat.JSONL):
         write_text(json_text(moment.to_dict(), indent=format == ShortFormat.JSON))
     else:
         write_text(_shown(moment))
+
+
+def _what_if(
+    run: str, expressions: list[str], format: ShortFormat | None, store: str | None
+) -> None:
+    from tracker.replaying.driver import replay
+    from tracker.replaying.expression import made_callback
+
+    callbacks = [made_callback(one) for one in expressions]
+    verdict = replay(run, callbacks, store=reading_store(store))
+    if format in (ShortFormat.JSON, ShortFormat.JSONL):
+        facts = {name: getattr(verdict, name) for name in verdict.__dataclass_fields__}
+        facts["acts"] = [one._asdict() for one in verdict.acts]
+        write_text(json_text(facts, indent=format == ShortFormat.JSON))
+    else:
+        write_text(f"{verdict}\n")
 
 
 def _shown(moment: Moment) -> str:

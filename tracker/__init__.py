@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tracker.plots import plot
     from tracker.query import events, history, metrics, runs, stream
     from tracker.readonly import sql
+    from tracker.replaying.driver import replay
     from tracker.replaying.moment import state
     from tracker.store.opening import open_store
     from tracker.timings import slowest_batches, timing
@@ -60,6 +61,7 @@ __all__ = [
     "rebuild",
     "rename_experiment",
     "rename_run",
+    "replay",
     "restore_run",
     "run",
     "runs",
@@ -99,6 +101,7 @@ _HOMES = {
     "rebuild": "tracker.maintenance",
     "rename_experiment": "tracker.grouping",
     "rename_run": "tracker.facts",
+    "replay": "tracker.replaying.driver",
     "restore_run": "tracker.facts",
     "run": "tracker.callback",
     "runs": "tracker.query",

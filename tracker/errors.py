@@ -50,6 +50,10 @@ class AmbiguousRun(TrackerError, LookupError):
     """More than one run of the store matches."""
 
 
+class ModelNeeded(TrackerError, AttributeError):
+    """A replayed callback needs something of the real model."""
+
+
 class NothingInCommon(TrackerError, ValueError):
     """Two runs have no event in common."""
 

@@ -1,0 +1,290 @@
+"""What a callback would have done: a replay says what a live training did."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tracker
+from tests.streams import Stream, fit_stream, identity
+from tests.test_cli import tracker as command
+from tracker.errors import InvalidArgument, ModelNeeded
+from tracker.replaying.expression import made_callback, parsed_callback
+from tracker.store.opening import connect_store, upgrade_store
+from tracker.store.sql import SqlStore
+
+EPOCHS = 12
+
+
+def train(*callbacks: Any, name: str | None = None) -> Any:
+    """The one training, its validation loss going up and down; recorded if it has a name."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.3), "mse", metrics=["mae", "accuracy"])
+    chance = np.random.default_rng(2)
+    x, y = chance.normal(size=(40, 4)), chance.normal(size=(40, 2))
+    with contextlib.ExitStack() as stack:
+        more = [stack.enter_context(tracker.run(name=name))] if name else []
+        model.fit(
+            x, y, epochs=EPOCHS, batch_size=8, validation_split=0.4, verbose=0,
+            callbacks=[*callbacks, *more],
+        )  # fmt: skip
+    return model
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    """A store with the training as it went without other callbacks."""
+    home = tmp_path_factory.mktemp("replay")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TRACKER_HOME", str(home))
+        train(name="plain")
+        store = tracker.open_store()
+        yield store
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"monitor": "val_loss", "patience": 0},
+        {"monitor": "val_loss", "patience": 2, "restore_best_weights": True},
+        {"monitor": "loss", "patience": 1},
+        {"monitor": "val_mae", "patience": 1},
+        {"monitor": "val_accuracy", "patience": 2, "restore_best_weights": True},
+        {"monitor": "val_accuracy", "patience": 1, "mode": "min"},
+        {"monitor": "val_loss", "patience": 1, "start_from_epoch": 4},
+        {"monitor": "val_loss", "patience": 20},
+        {"monitor": "val_loss", "patience": 1, "baseline": 0.5},
+        {"monitor": "val_loss", "patience": 2, "min_delta": 0.05},
+    ],
+    ids=str,
+)
+def test_early_stopping_is_as_it_was_live(recorded: SqlStore, arguments: dict[str, Any]) -> None:
+    """It stops at the same epoch, with the same best one, and puts the same weights back."""
+    import keras
+
+    live = keras.callbacks.EarlyStopping(**arguments)
+    history = keras.callbacks.History()
+    train(live, history)
+    again = keras.callbacks.EarlyStopping(**arguments)
+    verdict = tracker.replay("plain", [again], store=recorded)
+    assert (again.stopped_epoch, again.best_epoch) == (live.stopped_epoch, live.best_epoch)
+    assert again.best == live.best
+    assert again.wait == live.wait
+    assert verdict.epochs == EPOCHS
+    assert verdict.epochs_then == len(history.epoch)
+    assert verdict.stopped == (len(history.epoch) < EPOCHS)
+    assert verdict.exact_until is None
+    if arguments.get("restore_best_weights"):
+        assert verdict.restored_epoch == live.best_epoch
+    if verdict.stopped:
+        assert verdict.epoch == live.stopped_epoch
+        assert verdict.saved_epochs == EPOCHS - len(history.epoch)
+        assert f"at epoch {live.stopped_epoch}" in str(verdict)
+        assert verdict.saved_seconds is not None
+        assert verdict.saved_seconds > 0
+
+
+def test_checkpoints_would_have_been_the_same(recorded: SqlStore, tmp_path: Path) -> None:
+    """The files that a live ModelCheckpoint wrote are those that a replay says."""
+    import keras
+
+    def checkpoint(folder: str) -> Any:
+        return keras.callbacks.ModelCheckpoint(
+            f"{tmp_path}/{folder}-{{epoch:02d}}-{{val_loss:.4f}}.weights.h5",
+            monitor="val_loss", save_best_only=True, save_weights_only=True,
+        )  # fmt: skip
+
+    train(checkpoint("a"))
+    verdict = tracker.replay("plain", [checkpoint("b")], store=recorded)
+    live = sorted(path.name.removeprefix("a-") for path in tmp_path.glob("a-*"))
+    saved = [Path(one.detail).name for one in verdict.acts if one.act == "save_weights"]
+    assert [name.removeprefix("b-") for name in saved] == live
+    assert not list(tmp_path.glob("b-*"))
+
+
+def test_files_are_those_of_a_live_run(recorded: SqlStore, tmp_path: Path) -> None:
+    """CSVLogger writes the same bytes, History has the same values."""
+    import keras
+
+    live = keras.callbacks.History()
+    train(keras.callbacks.CSVLogger(str(tmp_path / "live.csv")), live)
+    again = keras.callbacks.History()
+    csv = keras.callbacks.CSVLogger(str(tmp_path / "again.csv"))
+    assert not tracker.replay("plain", [csv, again], store=recorded).stopped
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "live.csv").read_bytes()
+    assert again.history == live.history
+    assert again.epoch == live.epoch
+
+
+def test_the_first_cut_of_a_learning_rate_is_exact(recorded: SqlStore) -> None:
+    """And the verdict says that what follows is not."""
+    import keras
+
+    class Watched(keras.callbacks.ReduceLROnPlateau):
+        cuts: list[int]
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            before = float(np.asarray(self.model.optimizer.learning_rate))
+            super().on_epoch_end(epoch, logs)
+            if float(np.asarray(self.model.optimizer.learning_rate)) < before:
+                self.cuts.append(epoch)
+
+    live = Watched(monitor="val_loss", patience=1, factor=0.5)
+    live.cuts = []
+    train(live)
+    again = Watched(monitor="val_loss", patience=1, factor=0.5)
+    again.cuts = []
+    verdict = tracker.replay("plain", [again], store=recorded)
+    assert again.cuts[0] == live.cuts[0]
+    first = next(one for one in verdict.acts if one.act == "learning_rate")
+    assert first.epoch == live.cuts[0]
+    assert first.detail == pytest.approx(0.15)
+    assert verdict.exact_until == first.seq
+    assert "not exact" in str(verdict)
+
+
+def test_nan_stops_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    """After a stop in a batch no other batch comes, but validation and the end of the epoch do."""
+    import keras
+
+    records = fit_stream(batches=4)
+    place = next(n for n, one in enumerate(records) if one.kind == "train_batch_end" and one.epoch)
+    records[place] = records[place]._replace(logs='{"loss":"NaN"}')
+    seen: list[str] = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            seen.append(f"batch {batch}")
+
+        def on_test_end(self, logs: Any = None) -> None:
+            seen.append("test_end")
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seen.append(f"epoch {epoch}")
+
+        def on_train_end(self, logs: Any = None) -> None:
+            seen.append("train_end")
+
+    with contextlib.closing(connect_store(f"sqlite:///{tmp_path}/x.db", create=True)) as store:
+        upgrade_store(store)
+        store.append(identity(), records, expected_seq=0)
+        verdict = tracker.replay("run", [keras.callbacks.TerminateOnNaN(), Seen()], store=store)
+        assert (verdict.stopped, verdict.epoch, verdict.batch) == (True, 1, 0)
+        assert verdict.seq == place + 1
+        first_epoch = [*(f"batch {n}" for n in range(4)), "test_end", "epoch 0"]
+        assert seen == [*first_epoch, "batch 0", "test_end", "epoch 1", "train_end"]
+        assert str(verdict).startswith("TerminateOnNaN, Seen would have stopped run at epoch 1, in")
+        with pytest.raises(InvalidArgument, match="no fit 2; its fits: 1"):
+            tracker.replay("run", [Seen()], call=2, store=store)
+
+
+def test_what_needs_the_real_model(recorded: SqlStore) -> None:
+    """It is said which attribute; errors of the user's own carry the event."""
+    import keras
+
+    class Greedy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.layers[0].count_params()
+
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise RuntimeError("mine")
+
+    with pytest.raises(ModelNeeded, match=r"needs model\.layers of the real model"):
+        tracker.replay("plain", [Greedy()], store=recorded)
+    with pytest.raises(RuntimeError, match="mine") as raised:
+        tracker.replay("plain", [Broken()], store=recorded)
+    assert "on_epoch_end of Broken" in raised.value.__notes__[0]
+
+
+def test_logs_are_copies(recorded: SqlStore) -> None:
+    """A callback that changes its logs is seen by those behind it, and changes no run."""
+    import keras
+
+    class Adds(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["more"] = 1
+
+    class Sees(keras.callbacks.Callback):
+        seen = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seen += logs["more"]
+
+    sees = Sees()
+    tracker.replay("plain", [Adds(), sees], store=recorded)
+    assert sees.seen == EPOCHS
+    assert "more" not in tracker.events("plain", store=recorded).columns
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("EarlyStopping(patience=", "cannot be understood"),
+        ("EarlyStopping(patience=open('x'))", "expected a literal"),
+        ("keras.EarlyStopping()", "expected a callback such as"),
+        ("EarlyStopping(**{})", "not \\*\\*"),
+        ("EarlyStoping(patience=1)", "Did you mean EarlyStopping"),
+        ("EarlyStopping(patence=1)", "It takes: monitor"),
+        ("RemoteMonitor()", "another machine"),
+        ("1 + 1", "expected a callback such as"),
+        ("", "cannot be understood"),
+    ],
+)
+def test_expressions_that_are_none(text: str, message: str) -> None:
+    """What was wrong, where, and what is expected; nothing is evaluated."""
+    with pytest.raises(InvalidArgument, match=message):
+        made_callback(text)
+
+
+def test_expressions() -> None:
+    """Positional and keyword arguments, all of them literals."""
+    assert parsed_callback('EarlyStopping("val_loss", patience=-3, min_delta=1e-3)') == (
+        "EarlyStopping", ["val_loss"], {"patience": -3, "min_delta": 1e-3},
+    )  # fmt: skip
+    assert made_callback("EarlyStopping(patience=3)", patience=5).patience == 5
+    assert parsed_callback("TerminateOnNaN")[0] == "TerminateOnNaN"
+
+
+def test_the_command(recorded: SqlStore) -> None:
+    """The verdict in words and as JSON; mistakes are shown with their place."""
+    store = recorded.url
+    expression = 'EarlyStopping(monitor="val_loss", patience=2)'
+    done = command("replay", "plain", "--callback", expression, "--store", store)
+    assert "EarlyStopping would" in done.stdout
+    done = command(
+        "replay", "plain", "--callback", expression, "--format", "json", "--store", store
+    )
+    assert '"epochs": 12' in done.stdout
+    done = command("replay", "plain", "--callback", "Early(", "--store", store, code=2)
+    assert "^" in done.stderr
+    done = command(
+        "replay", "plain", "--callback", "TerminateOnNaN()", "--at", "1", "--store", store, code=2
+    )
+    assert "not both" in done.stderr
+
+
+def test_nan_everywhere_is_no_error(tmp_path: Path) -> None:
+    """A run of nothing but NaN has no best value, and its verdict is told without."""
+    import keras
+
+    stream = Stream()
+    stream.add("run_began", {"version": 2})
+    stream.add("call_began", {"phase": "train"}, call=1)
+    for epoch in range(3):
+        stream.add("epoch_end", {"loss": math.nan}, call=1, epoch=epoch)
+    with contextlib.closing(connect_store(f"sqlite:///{tmp_path}/x.db", create=True)) as store:
+        upgrade_store(store)
+        store.append(identity(), stream.records, expected_seq=0)
+        stopping = keras.callbacks.EarlyStopping(monitor="loss", patience=1)
+        assert "best" not in str(tracker.replay("run", [stopping], store=store))

@@ -1,0 +1,120 @@
+"""What a replayed callback gets in place of the model, and what it does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from tracker.errors import ModelNeeded
+
+
+class Act(NamedTuple):
+    """Something that a callback did to the model."""
+
+    #: The event in whose hook it was.
+    seq: int
+    epoch: int | None
+    batch: int | None
+    #: `stop_training`, `learning_rate`, `get_weights`, `set_weights`, `save`, `save_weights`.
+    act: str
+    #: The learning rate, the path, or the epoch that weights are of.
+    detail: Any = None
+
+
+class Weights(NamedTuple):
+    """Stands for the weights that the model had in the hook of an event."""
+
+    epoch: int | None
+    seq: int
+
+
+class StandIn:
+    """A model without weights, which notes what is done to it.
+
+    Args:
+        metrics: What `model.metrics` is to be: callbacks look there for a metric's direction.
+        learning_rate: What the optimizer begins with; None where the run does not tell.
+        note: Takes the name of an act, and its detail.
+        now: Tells the weights of this moment.
+    """
+
+    built = True
+    # TensorBoard looks at it, and needs none.
+    train_function = None
+    _stop_training = False
+
+    def __init__(
+        self,
+        metrics: Sequence[Any],
+        learning_rate: float | None,
+        note: Callable[[str, Any], None],
+        now: Callable[[], Weights],
+    ) -> None:
+        self.metrics = list(metrics)
+        self.optimizer = StandInOptimizer(learning_rate, note)
+        self.history: Any = None
+        self._note, self._now = note, now
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether the fit is to end."""
+        return self._stop_training
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        if value and not self._stop_training:
+            self._note("stop_training", None)
+        self._stop_training = bool(value)
+
+    def get_weights(self) -> list[Weights]:
+        """Stands for the weights of now."""
+        self._note("get_weights", None)
+        return [self._now()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Note which weights are put back."""
+        first = weights[0] if len(weights) else None
+        self._note("set_weights", first.epoch if isinstance(first, Weights) else None)
+
+    def save(self, filepath: Any, *_arguments: Any, **_more: Any) -> None:
+        """Note that the model would be saved; no file is made."""
+        self._note("save", str(filepath))
+
+    def save_weights(self, filepath: Any, *_arguments: Any, **_more: Any) -> None:
+        """Note that its weights would be saved; no file is made."""
+        self._note("save_weights", str(filepath))
+
+    def __getattr__(self, name: str) -> Any:
+        raise ModelNeeded(_needed(f"model.{name}"))
+
+
+class StandInOptimizer:
+    """Its optimizer: a learning rate."""
+
+    def __init__(self, learning_rate: float | None, note: Callable[[str, Any], None]) -> None:
+        self._learning_rate, self._note = learning_rate, note
+        self.iterations = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The one that the run began with, or that was set last."""
+        if self._learning_rate is None:
+            raise ModelNeeded(
+                "The callback asks for the learning rate, which this run does not tell."
+            )
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self._learning_rate = float(value)
+        self._note("learning_rate", self._learning_rate)
+
+    def __getattr__(self, name: str) -> Any:
+        raise ModelNeeded(_needed(f"model.optimizer.{name}"))
+
+
+def _needed(attribute: str) -> str:
+    return (
+        f"The callback needs {attribute} of the real model, which a replay does not have: it has "
+        "the hooks and what they logged."
+    )
