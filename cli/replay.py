@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cells import cell, json_text
-from .options import RunArgument, ShortFormat, ShortFormatOption, StoreOption, reading_store
-from .output import write_text
+from .options import FormatOption, OutputOption, RunArgument, StoreOption, reading_store
+from .output import chosen_format, write_frame, write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tracker.replaying.moment import Moment
 
 
@@ -34,7 +36,16 @@ def replay(
             "'EarlyStopping(monitor=\"val_loss\", patience=3)'; may be repeated.",
         ),
     ] = None,
-    format: ShortFormatOption = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="NAME=VALUES",
+            help="A row for each value of an argument of the callback, such as patience=1..10.",
+        ),
+    ] = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
     """Show a run at some point: phase, epoch, batch, values, best so far.
@@ -46,30 +57,49 @@ def replay(
     from tracker.errors import InvalidArgument
     from tracker.replaying.moment import state
 
+    form = chosen_format(format, output)
     if callback and at is not None:
         raise InvalidArgument("Give --at or --callback, not both.")
+    if sweep is not None:
+        write_frame(_swept(run, callback, sweep, store), form, output)
+        return
+    if form not in ("table", "json", "jsonl") or output is not None:
+        raise InvalidArgument("This is no table: take --format json, or the text.")
     if callback:
-        _what_if(run, callback, format, store)
+        _what_if(run, callback, form, store)
         return
     moment = state(run, at, store=reading_store(store))
-    if format in (ShortFormat.JSON, ShortFormat.JSONL):
-        write_text(json_text(moment.to_dict(), indent=format == ShortFormat.JSON))
+    if form != "table":
+        write_text(json_text(moment.to_dict(), indent=form == "json"))
     else:
         write_text(_shown(moment))
 
 
-def _what_if(
-    run: str, expressions: list[str], format: ShortFormat | None, store: str | None
-) -> None:
+def _swept(run: str, expressions: list[str] | None, text: str, store: str | None) -> pd.DataFrame:
+    from functools import partial
+
+    from tracker.errors import InvalidArgument
+    from tracker.replaying.expression import made_callback
+    from tracker.replaying.sweeping import parsed_sweep, sweep
+
+    if not expressions or len(expressions) > 1:
+        raise InvalidArgument("--sweep takes one --callback, whose argument it is.")
+    name, values = parsed_sweep(text)
+    argument: dict[str, Any] = {name: values}
+    made = partial(made_callback, expressions[0])
+    return sweep(run, made, store=reading_store(store), **argument)
+
+
+def _what_if(run: str, expressions: list[str], form: str, store: str | None) -> None:
     from tracker.replaying.driver import replay
     from tracker.replaying.expression import made_callback
 
     callbacks = [made_callback(one) for one in expressions]
     verdict = replay(run, callbacks, store=reading_store(store))
-    if format in (ShortFormat.JSON, ShortFormat.JSONL):
+    if form != "table":
         facts = {name: getattr(verdict, name) for name in verdict.__dataclass_fields__}
         facts["acts"] = [one._asdict() for one in verdict.acts]
-        write_text(json_text(facts, indent=format == ShortFormat.JSON))
+        write_text(json_text(facts, indent=form == "json"))
     else:
         write_text(f"{verdict}\n")
 

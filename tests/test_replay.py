@@ -16,6 +16,7 @@ from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import tracker as command
 from tracker.errors import InvalidArgument, ModelNeeded
 from tracker.replaying.expression import made_callback, parsed_callback
+from tracker.replaying.sweeping import parsed_sweep
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
 
@@ -288,3 +289,46 @@ def test_nan_everywhere_is_no_error(tmp_path: Path) -> None:
         store.append(identity(), stream.records, expected_seq=0)
         stopping = keras.callbacks.EarlyStopping(monitor="loss", patience=1)
         assert "best" not in str(tracker.replay("run", [stopping], store=store))
+
+
+def test_a_sweep_is_a_replay_of_each(recorded: SqlStore) -> None:
+    """A row a value, each what a replay says; on the command line, too."""
+    import keras
+
+    frame = tracker.sweep(
+        "plain", keras.callbacks.EarlyStopping, patience=range(1, 4), store=recorded
+    )
+    assert list(frame["patience"]) == [1, 2, 3]
+    for row in frame.to_dict("records"):
+        stopping = keras.callbacks.EarlyStopping(patience=row["patience"])
+        verdict = tracker.replay("plain", [stopping], store=recorded)
+        assert row["epochs"] == verdict.epochs_then
+        assert row["best"] == verdict.best
+    done = command(
+        "replay", "plain", "--callback", "EarlyStopping()", "--sweep", "patience=1..3",
+        "--format", "csv", "--store", recorded.url,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0].startswith("patience,stopped,epoch,epochs")
+    assert len(done.stdout.splitlines()) == 4
+    with pytest.raises(InvalidArgument, match="one argument"):
+        tracker.sweep("plain", keras.callbacks.EarlyStopping, store=recorded)
+
+
+def test_sweeps_as_they_are_written() -> None:
+    """Ranges with their ends, steps, lists; what is none is refused."""
+    assert parsed_sweep("patience=1..4") == ("patience", [1, 2, 3, 4])
+    assert parsed_sweep("patience = 1..10..4") == ("patience", [1, 5, 9])
+    assert parsed_sweep("min_delta=0.0..0.3..0.1")[1] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert parsed_sweep("mode='min','max'") == ("mode", ["min", "max"])
+    for wrong in (
+        "patience",
+        "patience=",
+        "patience=4..1",
+        "a=1..9..0",
+        "1=2",
+        "a=b",
+        "a=0..1e9",
+        "store=1",
+    ):
+        with pytest.raises(InvalidArgument, match="is no sweep"):
+            parsed_sweep(wrong)

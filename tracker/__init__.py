@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tracker.readonly import sql
     from tracker.replaying.driver import replay
     from tracker.replaying.moment import state
+    from tracker.replaying.sweeping import sweep
     from tracker.store.opening import open_store
     from tracker.timings import slowest_batches, timing
 
@@ -70,6 +71,7 @@ __all__ = [
     "state",
     "store_stats",
     "stream",
+    "sweep",
     "tag_run",
     "timing",
     "untag_run",
@@ -110,6 +112,7 @@ _HOMES = {
     "state": "tracker.replaying.moment",
     "store_stats": "tracker.maintenance",
     "stream": "tracker.query",
+    "sweep": "tracker.replaying.sweeping",
     "tag_run": "tracker.facts",
     "timing": "tracker.timings",
     "untag_run": "tracker.facts",

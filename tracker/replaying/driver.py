@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.errors import InvalidArgument
 from tracker.event import HOOKS, Record
@@ -44,8 +44,30 @@ def replay(
         InvalidArgument: It has no such fit.
         ModelNeeded: A callback needs the real model; the message says what of it.
     """
+    return driven(stored_fit(run, call=call, store=store), callbacks)
+
+
+class Fit(NamedTuple):
+    """One fit of a run, as it counts."""
+
+    run: str
+    call: int
+    #: What `call_began` tells of it, and `run_began` of the model.
+    asked: Mapping[str, Any]
+    model: Mapping[str, Any]
+    #: Its hooks, in order.
+    hooks: Sequence[Record]
+
+
+def driven(fit: Fit, callbacks: Sequence[Any]) -> Verdict:
+    """As `replay`, of a fit that was read already."""
     if not callbacks:
         raise InvalidArgument("callbacks must be one Keras callback or more.")
+    return _Driver(fit.run, fit.call, list(callbacks), fit.hooks).drive(fit.asked, fit.model)
+
+
+def stored_fit(run: str | int, *, call: int | None = None, store: Store = None) -> Fit:
+    """A fit of a run; arguments and errors as of `replay`."""
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
         records = list(opened.read(found.uuid))
@@ -58,8 +80,7 @@ def replay(
         raise InvalidArgument(f"Run {found.name!r} has no fit {call or ''}; its fits: {there}.")
     shown = in_order(winners(records), records)
     hooks = [one for one in shown if one.kind in HOOKS and one.call == call]
-    driver = _Driver(found.name, call, list(callbacks), hooks)
-    return driver.drive(calls[call], began.get("model") or {})
+    return Fit(found.name, call, calls[call], began.get("model") or {}, hooks)
 
 
 def _fits(records: Sequence[Record]) -> dict[int, Mapping[str, Any]]:
