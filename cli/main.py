@@ -28,6 +28,7 @@ from . import (
     runs,
     sql,
     timing,
+    watch,
 )
 from .options import StoreOption, choose_store
 from .output import complain
@@ -78,6 +79,7 @@ app.add_typer(journal.app, name="journal")
 facts.add_to(runs.app)
 timing.add_to(runs.app)
 diff.add_to(runs.app)
+watch.add_to(runs.app)
 replay.add_to(app)
 care.add_to(app)
 sql.add_to(app)

@@ -1,0 +1,104 @@
+"""`tracker runs watch`: lines for programs, a live view for people, the outcome for scripts."""
+
+from __future__ import annotations
+
+import math
+import os
+import pty
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tracker.cli.watch import sparkline
+
+from tests.streams import fit_stream, identity
+from tests.test_cli import TRACKER
+from tests.test_cli import tracker as command
+from tracker.store.opening import connect_store, upgrade_store
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """An empty store."""
+    url = f"sqlite:///{tmp_path}/watch.db"
+    store = connect_store(url, create=True)
+    upgrade_store(store)
+    store.close()
+    return url
+
+
+def test_a_line_an_epoch_until_the_end(url: str) -> None:
+    """A run that arrives while it is watched is told epoch by epoch; its end ends the command."""
+    records = fit_stream(epochs=3)
+    store = connect_store(url)
+    store.append(identity(), records[:10], expected_seq=0)
+
+    def train() -> None:
+        for first in range(10, len(records), 10):
+            time.sleep(0.3)
+            store.append(identity(), records[first : first + 10], expected_seq=first)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    done = command("runs", "watch", "run", "--exit-status", "--store", url)
+    thread.join()
+    store.close()
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["Epoch 1", "Epoch 2", "Epoch 3"]
+    assert "val_loss: 0.5" in lines[0]
+    assert "Run run: finished." in done.stderr
+
+
+def test_the_outcome_is_the_exit_code(url: str) -> None:
+    """A failed run is 1 with --exit-status, and 0 without."""
+    store = connect_store(url)
+    records = fit_stream(ended=False)
+    seq = len(records) + 1
+    failed = records[-1]._replace(
+        seq=seq, kind="run_ended", call=None, logs='{"status":"failed","error":{"type":"E"}}'
+    )
+    store.append(identity(), [*records, failed], expected_seq=0)
+    store.close()
+    command("runs", "watch", "run", "--store", url)
+    command("runs", "watch", "run", "--exit-status", "--store", url, code=1)
+    command("runs", "watch", "nobody", "--store", url, code=3)
+
+
+def test_a_terminal_gets_a_live_view(url: str) -> None:
+    """On a pseudo-terminal: status, values, a curve."""
+    store = connect_store(url)
+    store.append(identity(), fit_stream(epochs=3), expected_seq=0)
+    store.close()
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*TRACKER, "runs", "watch", "run", "--store", url],
+        stdin=follower, stdout=follower, stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            shown += piece
+        assert process.wait(timeout=60) == 0
+    os.close(leader)
+    text = shown.decode()
+    assert "finished" in text
+    assert "val_loss" in text
+    assert "█" in text
+
+
+def test_sparklines() -> None:
+    """The least value is the lowest block; NaN and infinities are marked, and no error."""
+    assert sparkline([0, 1, 2, 7]) == "▁▂▃█"
+    assert sparkline([math.nan, 1, math.inf]) == "!▁!"
+    assert sparkline([math.nan] * 3) == "!!!"
+    assert sparkline([]) == ""
+    assert len(sparkline(range(1000))) == 40
