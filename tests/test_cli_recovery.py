@@ -139,9 +139,9 @@ def test_journals_of_others_in_json() -> None:
 def test_passwords_stay_secret() -> None:
     """No fault shows a password, not even the traceback that was asked for."""
     program = (
-        "import sys, tracker.query as q\n"
-        "def fault(**k): raise RuntimeError('at postgresql://u:sesame@h/d')\n"
-        "q.latest_runs = fault; sys.argv = ['tracker', 'runs', 'list']\n"
+        "import sys, tracker.search as q\n"
+        "def fault(*a, **k): raise RuntimeError('at postgresql://u:sesame@h/d')\n"
+        "q.found_runs = fault; sys.argv = ['tracker', 'runs', 'list']\n"
         "from tracker.cli import main; main()"
     )
     done = subprocess.run(
