@@ -114,7 +114,9 @@ def aim(folder: Path) -> tuple[Log, Finish]:
 
 def dvclive(folder: Path) -> tuple[Log, Finish]:
     """DVCLive, without DVC and reports."""
-    live = import_module("dvclive").Live(str(folder / "live"), save_dvc_exp=False, report=None)
+    live = import_module("dvclive").Live(
+        str(folder / "live"), dvcyaml=None, save_dvc_exp=False, report=None
+    )
 
     def log(_step: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():
