@@ -184,18 +184,22 @@ def _seconds(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
-def recover(store: SqlStore, url: str | None, uuid: str) -> bool:
-    """Deliver what one run's writer left, if it has died, and say so on stderr.
+def recover(store: SqlStore, url: str | None, uuid: str | None) -> bool:
+    """Deliver what a run's writer left, if it has died, and say so on stderr.
 
     Whether trying it again later makes sense is returned.
 
     Args:
         store: The open store.
         url: Its URL as the command was given it.
-        uuid: The run's.
+        uuid: The run's; None: of all runs.
     """
     full = store_option(url)
-    waiting = [info for info in _waiting(full) if info.meta and info.meta.uuid == uuid]
+    waiting = [
+        info
+        for info in _waiting(full)
+        if uuid is None or (info.meta is not None and info.meta.uuid == uuid)
+    ]
     return _deliver(waiting, store, full)
 
 

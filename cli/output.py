@@ -20,6 +20,7 @@ from .cells import cells_of, json_text, names_of, printable_lines, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
     from rich.text import Text
 
     from .options import Format
@@ -189,16 +190,8 @@ def _print_table(frame: pd.DataFrame | Listing) -> None:
         write_text(_aligned(names, cells, frame))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, column in zip(names, frame.columns, strict=True):
-        # Where a terminal is too narrow, rich shrinks the columns that may wrap, so texts first.
-        right = _is_number(frame, column)
-        table.add_column(_line(name), justify="right" if right else "left", no_wrap=right)
-    for row in cells:
-        styles = [_STATUS_STYLES.get(text, "") for text in row]
-        table.add_row(*(_line(text, style) for text, style in zip(row, styles, strict=True)))
+    table = _table(names, cells, frame)
     console = Console(
         force_terminal=True,
         color_system="auto" if colourful else None,
@@ -210,6 +203,31 @@ def _print_table(frame: pd.DataFrame | Listing) -> None:
             console.print(table)
     else:
         console.print(table)
+
+
+def show_tables(frames: Iterator[pd.DataFrame | Listing]) -> None:
+    """Draw each frame in the place of the one before, on a terminal, as long as they come."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(color_system="auto" if is_colourful(sys.stdout) else None)
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        for frame in frames:
+            live.update(_table(names_of(frame), cells_of(frame), frame), refresh=True)
+
+
+def _table(names: list[str], cells: list[list[str]], frame: pd.DataFrame | Listing) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, column in zip(names, frame.columns, strict=True):
+        # Where a terminal is too narrow, rich shrinks the columns that may wrap, so texts first.
+        right = _is_number(frame, column)
+        table.add_column(_line(name), justify="right" if right else "left", no_wrap=right)
+    for row in cells:
+        styles = [_STATUS_STYLES.get(text, "") for text in row]
+        table.add_row(*(_line(text, style) for text, style in zip(row, styles, strict=True)))
+    return table
 
 
 def _line(text: str, style: str = "") -> Text:

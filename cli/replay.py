@@ -1,18 +1,26 @@
-"""`tracker replay`: a run at one point of its stream, or as a callback would have changed it."""
+"""`tracker replay`: a run as it was shown, at one point, or as a callback would have changed it."""
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import playing, whatif
 from .cells import cell, json_text
-from .options import FormatOption, OutputOption, RunArgument, StoreOption, reading_store
-from .output import chosen_format, write_frame, write_text
+from .options import (
+    ChosenRunsArgument,
+    FormatOption,
+    OutputOption,
+    StoreOption,
+    WhereOption,
+    reading_store,
+)
+from .output import chosen_format, write_text
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tracker.replaying.moment import Moment
 
 
@@ -22,10 +30,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def replay(
-    run: RunArgument,
+    runs: ChosenRunsArgument = None,
+    where: WhereOption = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIMES",
+            help="How many times faster than it was, or max. Default: 1 on a terminal, else max.",
+        ),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="POINT", help="Play from seq:N, epoch:E, or a time on."),
+    ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="POINT", help="seq:N, epoch:E, or a time. Default: the end."),
+        typer.Option(
+            "--at", metavar="POINT", help="Its state at seq:N, epoch:E, a time, or the end."
+        ),
     ] = None,
     callback: Annotated[
         list[str] | None,
@@ -34,6 +56,14 @@ def replay(
             metavar="EXPRESSION",
             help="What would this callback of Keras's have done? Such as "
             "'EarlyStopping(monitor=\"val_loss\", patience=3)'; may be repeated.",
+        ),
+    ] = None,
+    callback_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--callback-file",
+            metavar="FILE.py:NAME",
+            help="The same of a callback of your own, with arguments if you like. Runs that file.",
         ),
     ] = None,
     sweep: Annotated[
@@ -48,60 +78,95 @@ def replay(
     output: OutputOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Show a run at some point: phase, epoch, batch, values, best so far.
+    """Play a run back as Keras showed it, or ask it questions.
 
-    Or what a callback would have done to it. Its expression is parsed, not evaluated.
+    With --at, what it looked like at some point: phase, epoch, batch, values, best so far. With
+    --callback, what a callback would have done to it: the expression is parsed, not evaluated. Of
+    several runs, or with --where, a row for each.
 
-    Example: tracker replay @last --at epoch:3
+    Example: tracker replay @last --callback 'EarlyStopping("val_loss", patience=3)'
     """
+    from tracker.errors import InvalidArgument
+
+    form = chosen_format(format, output)
+    asks = bool(callback or callback_file)
+    _refuse_together(
+        {"--callback": asks, "--at": at is not None, "--from or --speed": bool(begin or speed)}
+    )
+    if asks:
+        opened = reading_store(store)
+        made = whatif.makers(callback, callback_file)
+        if sweep is not None or where is not None or len(runs or []) != 1:
+            whatif.write_sweep(runs, where, made, sweep, form, output, opened)
+        else:
+            whatif.write_verdict(_only(runs), made, form, opened)
+        return
+    if sweep is not None or where is not None:
+        raise InvalidArgument("--sweep and --where ask what a callback would do: add --callback.")
+    if output is not None:
+        raise InvalidArgument("This is no table, and goes to no file.")
+    if at is None:
+        if format is not None:
+            raise InvalidArgument("A run is played as text; --at end --format json is its state.")
+        _play(_only(runs), begin, speed, store)
+    else:
+        _write_state(_only(runs), at, form, store)
+
+
+def _refuse_together(given: dict[str, bool]) -> None:
+    from tracker.errors import InvalidArgument
+
+    names = [name for name, there in given.items() if there]
+    if len(names) > 1:
+        raise InvalidArgument(f"Give {' or '.join(names)}: they are different questions.")
+
+
+def _only(runs: list[str] | None) -> str:
+    from tracker.errors import InvalidArgument
+
+    if not runs or len(runs) > 1:
+        raise InvalidArgument("Which run? Give one name. Several are for --callback.")
+    return runs[0]
+
+
+def _play(run: str, begin: str | None, speed: str | None, store: str | None) -> None:
+    from tracker.query import run_of
+
+    times = _speed(speed)
+    opened = reading_store(store)
+    playing.play(run_of(run, store=opened), begin, times, opened)
+
+
+def _speed(text: str | None) -> float | None:
+    """How many times as fast; None: at once."""
+    from tracker.errors import InvalidArgument
+
+    if text is None:
+        return 1.0 if sys.stdout.isatty() else None
+    if text.strip().lower() == "max":
+        return None
+    try:
+        times = float(text)
+    except ValueError:
+        times = math.nan
+    if not (0 < times < math.inf):
+        raise InvalidArgument(
+            f"{text!r} is no speed. Expected a number above 0 such as 10, or max."
+        )
+    return times
+
+
+def _write_state(run: str, at: str, form: str, store: str | None) -> None:
     from tracker.errors import InvalidArgument
     from tracker.replaying.moment import state
 
-    form = chosen_format(format, output)
-    if callback and at is not None:
-        raise InvalidArgument("Give --at or --callback, not both.")
-    if sweep is not None:
-        write_frame(_swept(run, callback, sweep, store), form, output)
-        return
-    if form not in ("table", "json", "jsonl") or output is not None:
+    if form not in ("table", "json", "jsonl"):
         raise InvalidArgument("This is no table: take --format json, or the text.")
-    if callback:
-        _what_if(run, callback, form, store)
-        return
     moment = state(run, at, store=reading_store(store))
-    if form != "table":
-        write_text(json_text(moment.to_dict(), indent=form == "json"))
-    else:
+    if form == "table":
         write_text(_shown(moment))
-
-
-def _swept(run: str, expressions: list[str] | None, text: str, store: str | None) -> pd.DataFrame:
-    from functools import partial
-
-    from tracker.errors import InvalidArgument
-    from tracker.replaying.expression import made_callback
-    from tracker.replaying.sweeping import parsed_sweep, sweep
-
-    if not expressions or len(expressions) > 1:
-        raise InvalidArgument("--sweep takes one --callback, whose argument it is.")
-    name, values = parsed_sweep(text)
-    argument: dict[str, Any] = {name: values}
-    made = partial(made_callback, expressions[0])
-    return sweep(run, made, store=reading_store(store), **argument)
-
-
-def _what_if(run: str, expressions: list[str], form: str, store: str | None) -> None:
-    from tracker.replaying.driver import replay
-    from tracker.replaying.expression import made_callback
-
-    callbacks = [made_callback(one) for one in expressions]
-    verdict = replay(run, callbacks, store=reading_store(store))
-    if form != "table":
-        facts = {name: getattr(verdict, name) for name in verdict.__dataclass_fields__}
-        facts["acts"] = [one._asdict() for one in verdict.acts]
-        write_text(json_text(facts, indent=form == "json"))
     else:
-        write_text(f"{verdict}\n")
+        write_text(json_text(moment.to_dict(), indent=form == "json"))
 
 
 def _shown(moment: Moment) -> str:

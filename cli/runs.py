@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tracker.errors import InvalidArgument
 
 from .cells import cell, json_text, printable
 from .options import (
@@ -18,7 +22,8 @@ from .options import (
     WhereOption,
     reading_store,
 )
-from .output import chosen_format, write_frame, write_text
+from .output import chosen_format, show_tables, write_frame, write_text
+from .polling import again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +36,8 @@ app = typer.Typer(no_args_is_help=True, help="Which runs there are, and all abou
 _SHOWN = ("status", "name", "experiment", "started", "duration", "epochs")
 _HIDDEN = ("id", "events", "attempt", "error", "host", "uuid", "heartbeat", "group", "rank", "note",
            "archived")  # fmt: skip
+#: Formats for people, who are not shown all columns.
+_SHORT = ("table", "md")
 #: Those of the hidden ones that are shown where a run has them.
 _TELLING = ("heartbeat", "group", "rank", "archived")
 
@@ -68,6 +75,12 @@ def list_runs(
         bool,
         typer.Option("--only-changed", help="Only what differs between these runs; with params."),
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw them again and again, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="Between two drawings of --watch.")
+    ] = 2.0,
     format: FormatOption = None,
     output: OutputOption = None,
     store: StoreOption = None,
@@ -78,20 +91,29 @@ def list_runs(
     """
     from tracker.search import found_listing, found_runs
 
-    form, opened = chosen_format(format, output), reading_store(store)
-    found = found_runs(
-        opened,
-        where=where,
-        sort=sort,
-        limit=limit,
-        after=after,
-        archived=archived,
-        workers=workers,
-    )
-    listing = found_listing(opened, found, columns=columns, only_changed=only_changed)
-    if columns is None and form in ("table", "md"):
-        listing = listing.picked(_shown(listing))
-    write_frame(listing, form, output)
+    form = chosen_format(format, output)
+    if watch and (form != "table" or output is not None or not sys.stdout.isatty()):
+        raise InvalidArgument("--watch draws on a terminal. Scripts take tracker runs watch RUN.")
+    opened = reading_store(store)
+
+    def listing(most: int | None) -> Listing:
+        found = found_runs(
+            opened,
+            where=where,
+            sort=sort,
+            limit=most,
+            after=after,
+            archived=archived,
+            workers=workers,
+        )
+        listed = found_listing(opened, found, columns=columns, only_changed=only_changed)
+        return listed.picked(_shown(listed)) if columns is None and form in _SHORT else listed
+
+    if watch:
+        height = shutil.get_terminal_size().lines - 2  # more would not be seen
+        show_tables(again(lambda: listing(limit or height), interval, opened, store))
+    else:
+        write_frame(listing(limit), form, output)
 
 
 @app.command("show")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cells import cell, printable
-from .options import RunArgument, StoreOption, reading_store, recover
-from .output import complain, say, write_text
+from .bars import bar, epoch_of, sparkline, values_of
+from .cells import printable
+from .options import RunArgument, StoreOption, reading_store
+from .output import say, write_text
+from .polling import again
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from tracker.replaying.moment import Moment
     from tracker.store.sql import SqlStore
 
-#: Looks at the store in a second; and after how many of them we look whether the run's process
-#: has died.
-_POLLS, _POLLS_ALIVE = 2, 4
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_WIDTH = 40
+#: Seconds between two looks at the store.
+_INTERVAL = 0.5
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,7 +66,9 @@ def _lines(uuid: str, _metric: str | None, opened: SqlStore, store: str | None) 
         frame = events(uuid, kind="epoch_end", after=seen, until=moment.seq, logs="dict",
                        store=opened)  # fmt: skip
         for row in frame.to_dict("records"):
-            write_text(f"{_epoch(row['epoch'], moment)}  {_values(row['logs'])}\n")
+            write_text(
+                f"{epoch_of(row['epoch'], moment.planned_epochs)}  {values_of(row['logs'])}\n"
+            )
         seen = moment.seq
     return moment.status
 
@@ -94,31 +93,18 @@ def _live(uuid: str, metric: str | None, opened: SqlStore, store: str | None) ->
 
 
 def _moments(uuid: str, opened: SqlStore, store: str | None) -> Iterator[Moment]:
-    """The run as it is, again and again, until it has ended; through outages of the store."""
-    from tracker.errors import StoreUnreachable
+    """The run as it is, again and again, until it has ended."""
     from tracker.query import run_of
     from tracker.replaying.moment import state
 
-    away, recoverable = False, True
-    for poll in count(1):
-        try:
-            if recoverable and poll % _POLLS_ALIVE == 0:
-                recoverable = recover(opened, store, uuid)
-            # The status first: what arrived before it changed is then shown before we stop.
-            status = run_of(uuid, store=opened).state.status
-            moment = state(uuid, store=opened)
-        except StoreUnreachable as error:
-            if not away:
-                complain(f"{error} Waiting for it.", warning=True)
-            away = True
-        else:
-            if away:
-                say("The store answers again.")
-            away = False
-            yield moment
-            if status != "running":
-                return
-        time.sleep(1 / _POLLS)
+    def look() -> tuple[str, Moment]:
+        # The status first: what arrived before it changed is then shown before we stop.
+        return run_of(uuid, store=opened).state.status, state(uuid, store=opened)
+
+    for status, moment in again(look, _INTERVAL, opened, store, uuid):
+        yield moment
+        if status != "running":
+            return
 
 
 def _view(moment: Moment, curves: Any, metric: str | None, rate: float | None) -> RenderableType:
@@ -126,48 +112,20 @@ def _view(moment: Moment, curves: Any, metric: str | None, rate: float | None) -
 
     lines = [f"{printable(moment.run)}  {moment.status}  event {moment.seq}"]
     if moment.epoch is not None:
-        bar = _bar(moment.epochs, moment.planned_epochs)
-        lines.append(f"{_epoch(moment.epoch, moment):<16} {bar}")
+        epoch = epoch_of(moment.epoch, moment.planned_epochs)
+        lines.append(f"{epoch:<16} {bar(moment.epochs, moment.planned_epochs)}")
     if moment.batch is not None:
         batch = f"{moment.phase} {moment.batch + 1}"
         batch += f"/{moment.planned_steps}" if moment.planned_steps else ""
-        lines.append(f"{batch:<16} {_bar(moment.batch + 1, moment.planned_steps)}")
+        lines.append(f"{batch:<16} {bar(moment.batch + 1, moment.planned_steps)}")
     if moment.logs:
-        lines.append(_values(moment.logs))
+        lines.append(values_of(moment.logs))
     chosen = metric or next((name for name in ("val_loss", "loss") if name in moment.last), None)
     values = [] if chosen is None else list(curves.loc[curves["metric"] == chosen, "value"])
     if values:
         lines.append(f"{printable(str(chosen)):<16} {sparkline(values)}")
     lines.append(f"{_pace(rate)}{_left(moment)}".strip())
     return Text("\n".join(line for line in lines if line))
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """The last values as blocks of eight heights; `!` where one is no finite number."""
-    some = list(values)[-_WIDTH:]
-    finite = [value for value in some if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = (high - low) or 1.0
-    return "".join(
-        _BLOCKS[int((value - low) / span * (len(_BLOCKS) - 1))] if math.isfinite(value) else "!"
-        for value in some
-    )
-
-
-def _bar(done: int, planned: int | None) -> str:
-    if not planned:
-        return ""
-    full = min(_WIDTH, _WIDTH * done // planned)
-    return "━" * full + "─" * (_WIDTH - full)
-
-
-def _epoch(epoch: int, moment: Moment) -> str:
-    of = "" if moment.planned_epochs is None else f"/{moment.planned_epochs}"
-    return f"Epoch {epoch + 1}{of}"
-
-
-def _values(logs: Any) -> str:
-    return " - ".join(f"{cell(name)}: {cell(value)}" for name, value in logs.items())
 
 
 def _pace(rate: float | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 import tracker
 from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import tracker as command
-from tracker.errors import InvalidArgument, ModelNeeded
+from tracker.errors import InvalidArgument, ModelNeeded, RunNotFound
+from tracker.replaying.driver import look_at_batches
 from tracker.replaying.expression import made_callback, parsed_callback
 from tracker.replaying.sweeping import parsed_sweep
 from tracker.store.opening import connect_store, upgrade_store
@@ -272,7 +275,7 @@ def test_the_command(recorded: SqlStore) -> None:
     done = command(
         "replay", "plain", "--callback", "TerminateOnNaN()", "--at", "1", "--store", store, code=2
     )
-    assert "not both" in done.stderr
+    assert "different questions" in done.stderr
 
 
 def test_nan_everywhere_is_no_error(tmp_path: Path) -> None:
@@ -310,8 +313,118 @@ def test_a_sweep_is_a_replay_of_each(recorded: SqlStore) -> None:
     )  # fmt: skip
     assert done.stdout.splitlines()[0].startswith("patience,stopped,epoch,epochs")
     assert len(done.stdout.splitlines()) == 4
-    with pytest.raises(InvalidArgument, match="one argument"):
-        tracker.sweep("plain", keras.callbacks.EarlyStopping, store=recorded)
+    with pytest.raises(InvalidArgument, match="one argument at a time"):
+        tracker.sweep(
+            "plain", keras.callbacks.EarlyStopping, patience=[1], min_delta=[0], store=recorded
+        )
+
+
+def test_many_runs_at_once(tmp_path: Path) -> None:
+    """A row a run, and a value if one is swept; those that have no fit say so."""
+    import keras
+
+    url = f"sqlite:///{tmp_path}/many.db"
+    with contextlib.closing(connect_store(url, create=True)) as store:
+        upgrade_store(store)
+        for number, epochs in enumerate((3, 5), 1):
+            one = identity(f"run-{number}", number)
+            store.append(one, fit_stream(epochs, name=one.name), expected_seq=0)
+        stream = Stream()
+        stream.add("run_began", {"version": 2, "name": "empty"})
+        store.append(identity("empty", 3), stream.records, expected_seq=0)
+
+        def stopping(**arguments: Any) -> Any:
+            return keras.callbacks.EarlyStopping("val_loss", mode="max", **arguments)
+
+        frame = tracker.sweep(["run-1", "empty", "run-2"], stopping, store=store)
+        assert list(frame["run"]) == ["run-1", "empty", "run-2"]
+        for name in ("run-1", "run-2"):
+            verdict = tracker.replay(name, [stopping()], store=store)
+            row = frame[frame["run"] == name].iloc[0]
+            assert (row["stopped"], row["epoch"]) == (verdict.stopped, verdict.epoch)
+        assert "'empty' has no fit" in frame["error"][1]
+        assert frame["error"].isna().to_list() == [True, False, True]
+        assert frame["stopped"].isna().to_list() == [False, True, False]
+        both = tracker.sweep(None, stopping, where="epochs > 3", patience=[1, 2], store=store)
+        assert list(zip(both["run"], both["patience"], strict=True)) == [("run-2", 1), ("run-2", 2)]
+        with pytest.raises(InvalidArgument, match="no fit"):
+            tracker.sweep(["empty"], stopping, store=store)
+        with pytest.raises(RunNotFound, match="No run is chosen"):
+            tracker.sweep(None, stopping, where="epochs > 99", store=store)
+        with pytest.raises(InvalidArgument, match="not both"):
+            tracker.sweep(["run-1"], stopping, where="epochs > 3", store=store)
+    done = command(
+        "replay", "--where", "epochs >= 3", "--callback", "EarlyStopping('val_loss', mode='max')",
+        "--format", "csv", "--store", url,
+    )  # fmt: skip
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["run", "run-2", "run-1"]
+
+
+def test_batches_are_not_read_where_nobody_looks(recorded: SqlStore) -> None:
+    """The verdict is the same; only Keras's own callbacks are known to look at none."""
+    import keras
+
+    class Mine(keras.callbacks.EarlyStopping):
+        pass
+
+    class Bare:
+        """No subclass of anything of Keras's."""
+
+    quick = keras.callbacks.EarlyStopping(patience=2)
+    assert not look_at_batches([quick, keras.callbacks.CSVLogger("x")])
+    for one in (
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ModelCheckpoint("x.keras"),
+        keras.callbacks.LambdaCallback(on_train_batch_end=print),
+        Mine(),
+        Bare(),
+    ):
+        assert look_at_batches([quick, one])
+    whole = tracker.replay("plain", [Mine(patience=2)], store=recorded)
+    coarse = tracker.replay("plain", [quick], store=recorded)
+    assert dataclasses.replace(coarse, callbacks=["Mine"]) == whole
+
+
+def test_callbacks_of_a_file(recorded: SqlStore, tmp_path: Path) -> None:
+    """The user's own class or function, with what lies beside it; mistakes say where they are."""
+    (tmp_path / "limits.py").write_text("LAST = 4\n")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import keras\nfrom limits import LAST\n\n\n"
+        "class Until(keras.callbacks.Callback):\n"
+        "    def __init__(self, last=LAST):\n"
+        "        super().__init__()\n"
+        "        self.last = last\n\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        self.model.stop_training = epoch >= self.last\n\n\n"
+        "class Broken(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        raise ValueError('bad luck')\n\n\n"
+        "def no_callback():\n"
+        "    return 3\n"
+    )
+    store = recorded.url
+
+    def asked(name: str, *more: str, code: int = 0) -> Any:
+        arguments = ("--callback-file", f"{path}:{name}", "--store", store, *more)
+        return command("replay", "plain", *arguments, code=code)
+
+    assert "Until would have stopped plain at epoch 4" in asked("Until").stdout
+    assert "at epoch 2" in asked("Until(last=2)").stdout
+    swept = asked("Until", "--sweep", "last=1..3", "--format", "jsonl").stdout
+    assert [line["epoch"] for line in map(json.loads, swept.splitlines())] == [1, 2, 3]
+    for name, message in (
+        ("Untl", "Did you mean Until?"),
+        ("Until(first=1)", "It takes: last"),
+        ("Broken", "ValueError: bad luck In on_epoch_end of Broken, at event"),
+        ("no_callback", "makes no Keras callback, but 3"),
+        ("", "Expected FILE.py:NAME"),
+    ):
+        assert message in asked(name, code=2).stderr
+    path.write_text("import keras\nundefined\n")
+    assert "NameError: name 'undefined' is not defined, in line 2" in asked("Until", code=2).stderr
+    path.unlink()
+    assert "There is no file" in asked("Until", code=2).stderr
 
 
 def test_sweeps_as_they_are_written() -> None:

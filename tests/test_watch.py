@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 import pty
+import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tracker.cli.watch import sparkline
+from tracker.cli.bars import sparkline
 
 from tests.streams import fit_stream, identity
 from tests.test_cli import TRACKER
@@ -27,6 +29,32 @@ def url(tmp_path: Path) -> str:
     upgrade_store(store)
     store.close()
     return url
+
+
+def on_terminal(arguments: list[str], *, until: Callable[[str], bool] | None = None) -> str:
+    """What a command draws on a pseudo-terminal until it ends, or Ctrl-C once that holds."""
+    leader, follower = pty.openpty()
+    shown, code = b"", 0
+    with subprocess.Popen(
+        [*TRACKER, *arguments],
+        stdin=follower, stdout=follower, stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm"}, start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(follower)
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            shown += piece
+            if until is not None and until(shown.decode(errors="replace")):
+                process.send_signal(signal.SIGINT)
+                until, code = None, 130
+        assert process.wait(timeout=60) == code
+    os.close(leader)
+    return shown.decode()
 
 
 def test_a_line_an_epoch_until_the_end(url: str) -> None:
@@ -71,28 +99,33 @@ def test_a_terminal_gets_a_live_view(url: str) -> None:
     store = connect_store(url)
     store.append(identity(), fit_stream(epochs=3), expected_seq=0)
     store.close()
-    leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [*TRACKER, "runs", "watch", "run", "--store", url],
-        stdin=follower, stdout=follower, stderr=subprocess.PIPE,
-        env={**os.environ, "TERM": "xterm"},
-    ) as process:  # fmt: skip
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(leader, 4096)
-            except OSError:  # the other side is closed
-                break
-            if not piece:
-                break
-            shown += piece
-        assert process.wait(timeout=60) == 0
-    os.close(leader)
-    text = shown.decode()
+    text = on_terminal(["runs", "watch", "run", "--store", url])
     assert "finished" in text
     assert "val_loss" in text
     assert "█" in text
+
+
+def test_the_list_is_drawn_again_when_runs_arrive(url: str) -> None:
+    """On a pseudo-terminal until Ctrl-C; elsewhere it is refused, with what to take."""
+    store = connect_store(url)
+    store.append(identity(), fit_stream(), expected_seq=0)
+    added = False
+
+    def until(shown: str) -> bool:
+        nonlocal added
+        if "run" in shown and not added:
+            added = True
+            other = identity("another", 2)
+            store.append(other, fit_stream(name="another"), expected_seq=0)
+        return "another" in shown
+
+    text = on_terminal(
+        ["runs", "list", "--watch", "--interval", "0.2", "--store", url], until=until
+    )
+    assert text.index("finished") < text.index("another")
+    store.close()
+    done = command("runs", "list", "--watch", "--store", url, code=2)
+    assert "tracker runs watch RUN" in done.stderr
 
 
 def test_sparklines() -> None:

@@ -13,12 +13,10 @@ from tracker.grouping import better
 from tracker.logs import decode
 from tracker.projections import winners
 from tracker.query import Store, opened_store, run_of
+from tracker.replaying.optimizer import RATE, StandInOptimizer, StepCount, logged_rates
 from tracker.replaying.standin import Act, StandIn, Weights
 from tracker.replaying.verdict import Verdict
 from tracker.steps import in_order
-
-#: Metrics that are logged by callbacks which set learning rates, and by nobody else.
-_RATE = "learning_rate"
 
 
 def replay(
@@ -44,7 +42,9 @@ def replay(
         InvalidArgument: It has no such fit.
         ModelNeeded: A callback needs the real model; the message says what of it.
     """
-    return driven(stored_fit(run, call=call, store=store), callbacks)
+    given = list(callbacks)
+    fit = stored_fit(run, call=call, batches=look_at_batches(given), store=store)
+    return driven(fit, given)
 
 
 class Fit(NamedTuple):
@@ -57,30 +57,70 @@ class Fit(NamedTuple):
     model: Mapping[str, Any]
     #: Its hooks, in order.
     hooks: Sequence[Record]
+    #: Steps that the optimizer took in earlier fits.
+    before: int = 0
 
 
 def driven(fit: Fit, callbacks: Sequence[Any]) -> Verdict:
     """As `replay`, of a fit that was read already."""
     if not callbacks:
         raise InvalidArgument("callbacks must be one Keras callback or more.")
-    return _Driver(fit.run, fit.call, list(callbacks), fit.hooks).drive(fit.asked, fit.model)
+    return Driver(fit, callbacks).drive()
 
 
-def stored_fit(run: str | int, *, call: int | None = None, store: Store = None) -> Fit:
-    """A fit of a run; arguments and errors as of `replay`."""
+def look_at_batches(callbacks: Sequence[Any]) -> bool:
+    """Whether any of these callbacks could tell that the hooks of batches were left out.
+
+    Those of Keras's that have none of them cannot. Others may count them on the model.
+    """
+    from keras.callbacks import Callback
+
+    def looks(callback: Any) -> bool:
+        if not type(callback).__module__.startswith("keras.src.callbacks."):
+            return True
+        return any(
+            getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
+            for name in dir(Callback)
+            if "batch" in name and name.startswith("on_")
+        )
+
+    return any(map(looks, callbacks))
+
+
+def stored_fit(
+    run: str | int, *, call: int | None = None, batches: bool = True, store: Store = None
+) -> Fit:
+    """A fit of a run, with the hooks of its batches or without; see `replay` for the rest."""
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
-        records = list(opened.read(found.uuid))
+        records = list(opened.read(found.uuid, batches=batches))
+    return fit_of(found.name, records, call=call)
+
+
+def fit_of(run: str, records: Sequence[Record], *, call: int | None = None) -> Fit:
+    """A fit among the records of a run; see `replay`."""
     began = next((decode(one.logs) for one in records if one.kind == "run_began"), {})
     calls = _fits(records)
     if call is None and calls:
         call = min(calls)
     if call is None or call not in calls:
         there = ", ".join(map(str, sorted(calls))) or "none"
-        raise InvalidArgument(f"Run {found.name!r} has no fit {call or ''}; its fits: {there}.")
+        which = "no fit" if call is None else f"no fit {call}"
+        raise InvalidArgument(f"Run {run!r} has {which}; its fits: {there}.")
     shown = in_order(winners(records), records)
+    before = 0
+    for earlier in sorted(one for one in calls if one < call):
+        count = _step_count(calls[earlier], before)
+        for one in shown:
+            if one.call == earlier:
+                count.advance(one)
+        before = count.taken
     hooks = [one for one in shown if one.kind in HOOKS and one.call == call]
-    return Fit(found.name, call, calls[call], began.get("model") or {}, hooks)
+    return Fit(run, call, calls[call], began.get("model") or {}, hooks, before)
+
+
+def _step_count(asked: Mapping[str, Any], before: int) -> StepCount:
+    return StepCount((asked.get("params") or {}).get("steps"), before)
 
 
 def _fits(records: Sequence[Record]) -> dict[int, Mapping[str, Any]]:
@@ -94,12 +134,11 @@ def _fits(records: Sequence[Record]) -> dict[int, Mapping[str, Any]]:
     return found
 
 
-class _Driver:
-    """One fit, and callbacks."""
+class Driver:
+    """One fit, and callbacks; its `standin` is what they get in place of the model."""
 
-    def __init__(self, run: str, call: int, callbacks: list[Any], hooks: Sequence[Record]) -> None:
-        self._run, self._call = run, call
-        self._callbacks, self._hooks = callbacks, hooks
+    def __init__(self, fit: Fit, callbacks: Sequence[Any]) -> None:
+        self._fit, self._hooks, self._callbacks = fit, fit.hooks, list(callbacks)
         self._acts: list[Act] = []
         self._event: Record | None = None
         self._sets_rate = any(
@@ -107,11 +146,18 @@ class _Driver:
             for one in callbacks
             for base in type(one).__mro__
         )
+        optimizer = StandInOptimizer(
+            fit.model.get("optimizer") or {},
+            {} if self._sets_rate else logged_rates(fit.hooks),
+            _step_count(fit.asked, fit.before),
+            self._note,
+        )
+        self.standin = StandIn(_metrics(fit.model), optimizer, self._note, self._now)
 
-    def drive(self, asked: Mapping[str, Any], model: Mapping[str, Any]) -> Verdict:
+    def drive(self) -> Verdict:
         """Call the hooks; see `replay`."""
-        standin = StandIn(_metrics(model), _learning_rate(model), self._note, self._now)
-        params = {"verbose": 0, "epochs": 1, "steps": None, **(asked.get("params") or {})}
+        standin = self.standin
+        params = {"verbose": 0, "epochs": 1, "steps": None, **(self._fit.asked.get("params") or {})}
         for one in self._callbacks:
             one.set_model(standin)
             one.set_params(dict(params))
@@ -144,9 +190,10 @@ class _Driver:
 
     def _call_hooks(self, record: Record) -> None:
         self._event = record
+        self.standin.optimizer.advance(record)
         logs = decode(record.logs)
         if self._sets_rate:  # who sets it logs it: what is there is somebody else's
-            logs.pop(_RATE, None)
+            logs.pop(RATE, None)
         name = f"on_{record.kind}"
         for one in self._callbacks:
             hook = getattr(one, name, None)
@@ -187,8 +234,8 @@ class _Driver:
         restored = [one for one in self._acts if one.act == "set_weights"]
         rates = [one.seq for one in self._acts if one.act == "learning_rate"]
         return Verdict(
-            run=self._run,
-            call=self._call,
+            run=self._fit.run,
+            call=self._fit.call,
             callbacks=[type(one).__name__ for one in self._callbacks],
             stopped=stopped_at is not None,
             seq=stopped_at.seq if stopped_at else None,
@@ -227,13 +274,6 @@ class _Driver:
             return None, None, None
         best = min(finite, key=lambda pair: pair[0] if mode == "min" else -pair[0])
         return values[known[-1]][0], best[0], best[1]
-
-
-def _learning_rate(model: Mapping[str, Any]) -> float | None:
-    """What the optimizer began with, where it is a number and not a schedule."""
-    optimizer = model.get("optimizer")
-    value = optimizer.get(_RATE) if isinstance(optimizer, Mapping) else None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _metrics(model: Mapping[str, Any]) -> list[Any]:

@@ -1,13 +1,19 @@
-"""A callback as it is written on a command line: a constructor of Keras's, with literal arguments.
+"""A callback as it is written on a command line: a constructor with literal arguments.
 
-It is parsed and never evaluated: what somebody pastes cannot do more than make such a callback.
+It is parsed and never evaluated: what somebody pastes cannot do more than make a callback of
+Keras's. A file of the user's own is run, if they name one.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import runpy
+import sys
+import traceback
+from collections.abc import Callable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from tracker.errors import InvalidArgument
@@ -78,8 +84,73 @@ def made_callback(text: str, **more: Any) -> Any:
     try:
         return made(*positional, **(keywords | more))
     except (TypeError, ValueError) as error:
-        takes = ", ".join(list(inspect.signature(made).parameters))
-        raise InvalidArgument(f"{name} cannot be made so: {error} It takes: {takes}.") from None
+        raise InvalidArgument(f"{name} cannot be made so: {error} {_takes(made)}") from None
+
+
+def callback_of_file(text: str) -> Callable[..., Any]:
+    """What makes a callback of the user's own, of `FILE.py:NAME` or `FILE.py:NAME(patience=3)`.
+
+    The file is run, once, with its folder first on the path, as Python would.
+
+    Args:
+        text: A file, and a class or function of it, with literal arguments.
+
+    Returns:
+        A function that takes more keyword arguments, in place of those that are written.
+
+    Raises:
+        InvalidArgument: There is no such file or name, the file fails, or NAME does not take these
+            arguments; the message says where.
+    """
+    head, marker, expression = text.rpartition(".py:")
+    if not marker or not expression.strip():
+        raise InvalidArgument(
+            f"{text!r} is no callback of a file. Expected FILE.py:NAME, such as "
+            "callbacks.py:MyStopping or 'callbacks.py:MyStopping(patience=3)'."
+        )
+    name, positional, keywords = parsed_callback(expression)
+    path = Path(f"{head}.py")
+    defined = _run_file(path)
+    made = defined.get(name)
+    if not callable(made):
+        near = get_close_matches(name, [one for one, value in defined.items() if callable(value)])
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise InvalidArgument(f"{path} has no class or function {name}.{hint}")
+
+    def make(**more: Any) -> Any:
+        try:
+            callback = made(*positional, **(keywords | more))
+        except Exception as error:
+            raise InvalidArgument(
+                f"{name} of {path} cannot be made so: {_told(error, path)}. {_takes(made)}"
+            ) from error
+        if not hasattr(callback, "set_model"):
+            raise InvalidArgument(f"{name} of {path} makes no Keras callback, but {callback!r}.")
+        return callback
+
+    return make
+
+
+def _run_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InvalidArgument(f"There is no file {path}.")
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        return runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:
+        raise InvalidArgument(f"{path} cannot be run: {_told(error, path)}.") from error
+
+
+def _told(error: Exception, path: Path) -> str:
+    """An error of the user's code, with the last line of their file that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == path.name]
+    where = f", in line {lines[-1]}" if lines and lines[-1] else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _takes(made: Callable[..., Any]) -> str:
+    return f"It takes: {', '.join(inspect.signature(made).parameters) or 'nothing'}."
 
 
 def _literal(text: str, node: ast.expr) -> Any:

@@ -18,12 +18,13 @@ from tracker.query import Store, opened_store, run_of
 from tracker.store import schema
 from tracker.store.port import Run
 from tracker.store.reading import Upcaster, select_records, upcaster
+from tracker.store.sql import SqlStore
 from tracker.where.times import span_of
 
-#: A point of a stream: a seq, `"seq:N"`, `"epoch:E"`, a time; None: its end.
+#: A point of a stream: a seq, `"seq:N"`, `"epoch:E"`, a time; None or `"end"`: its end.
 At = int | str | datetime | None
 
-_EXPECTED = 'Expected seq:N, epoch:E, or a time such as "2026-11-24 14:03:56" or "2 hours ago"'
+_EXPECTED = 'Expected seq:N, epoch:E, end, or a time such as "2026-11-24 14:03:56" or "2 hours ago"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,12 @@ def state(run: str | int, at: At = None, *, store: Store = None) -> Moment:
             as_today = upcaster(connection, found)
             seq = _seq(connection, found, at)
             return _moment(connection, found, seq, as_today)
+
+
+def point(run: Run, at: At, *, store: SqlStore) -> int:
+    """The seq of a point of a run's stream; arguments and errors as of `state`."""
+    with store.snapshot() as connection:
+        return _seq(connection, run, at)
 
 
 def _moment(connection: Connection, run: Run, seq: int, as_today: Upcaster) -> Moment:
@@ -197,7 +204,7 @@ def _best(metric: str, one: MetricState) -> Best:
 def _seq(connection: Connection, run: Run, at: At) -> int:
     """The seq that `at` means."""
     last = run.state.last_seq
-    if at is None:
+    if at is None or at == "end":
         return last
     if isinstance(at, datetime):
         return _before(connection, run, int(at.timestamp() * 1e6))

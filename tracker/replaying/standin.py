@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tracker.errors import ModelNeeded
+from tracker.replaying.optimizer import StandInOptimizer, needed
 
 
 class Act(NamedTuple):
@@ -33,7 +34,7 @@ class StandIn:
 
     Args:
         metrics: What `model.metrics` is to be: callbacks look there for a metric's direction.
-        learning_rate: What the optimizer begins with; None where the run does not tell.
+        optimizer: Stands for its optimizer.
         note: Takes the name of an act, and its detail.
         now: Tells the weights of this moment.
     """
@@ -46,12 +47,12 @@ class StandIn:
     def __init__(
         self,
         metrics: Sequence[Any],
-        learning_rate: float | None,
+        optimizer: StandInOptimizer,
         note: Callable[[str, Any], None],
         now: Callable[[], Weights],
     ) -> None:
         self.metrics = list(metrics)
-        self.optimizer = StandInOptimizer(learning_rate, note)
+        self.optimizer = optimizer
         self.history: Any = None
         self._note, self._now = note, now
 
@@ -85,36 +86,4 @@ class StandIn:
         self._note("save_weights", str(filepath))
 
     def __getattr__(self, name: str) -> Any:
-        raise ModelNeeded(_needed(f"model.{name}"))
-
-
-class StandInOptimizer:
-    """Its optimizer: a learning rate."""
-
-    def __init__(self, learning_rate: float | None, note: Callable[[str, Any], None]) -> None:
-        self._learning_rate, self._note = learning_rate, note
-        self.iterations = 0
-
-    @property
-    def learning_rate(self) -> float:
-        """The one that the run began with, or that was set last."""
-        if self._learning_rate is None:
-            raise ModelNeeded(
-                "The callback asks for the learning rate, which this run does not tell."
-            )
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        self._learning_rate = float(value)
-        self._note("learning_rate", self._learning_rate)
-
-    def __getattr__(self, name: str) -> Any:
-        raise ModelNeeded(_needed(f"model.optimizer.{name}"))
-
-
-def _needed(attribute: str) -> str:
-    return (
-        f"The callback needs {attribute} of the real model, which a replay does not have: it has "
-        "the hooks and what they logged."
-    )
+        raise ModelNeeded(needed(f"model.{name}"))

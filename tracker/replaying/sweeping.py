@@ -1,23 +1,25 @@
-"""One callback with several values of an argument: where each would have stopped."""
+"""One callback over several runs, or with several values of an argument: where each would stop."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from tracker.errors import InvalidArgument
+from tracker.errors import InvalidArgument, ModelNeeded, RunNotFound, TrackerError
 from tracker.frames import typed
-from tracker.query import Store
-from tracker.replaying.driver import driven, stored_fit
+from tracker.query import Store, latest_runs, opened_store, run_of
+from tracker.replaying.driver import driven, look_at_batches, stored_fit
+from tracker.replaying.verdict import Verdict
+from tracker.store.sql import SqlStore
 
 #: More than a table shows, and than anybody means.
 _MOST = 1_000
 
 #: Arguments of `sweep` itself.
-_OURS = frozenset({"run", "callback", "call", "store"})
+_OURS = frozenset({"runs", "callback", "call", "where", "store"})
 
 _TYPES = {
     "stopped": "boolean",
@@ -33,50 +35,114 @@ _TYPES = {
 
 
 def sweep(
-    run: str | int,
+    runs: str | int | Sequence[str | int] | None,
     callback: Callable[..., Any],
     *,
     call: int | None = None,
+    where: str | None = None,
     store: Store = None,
     **values: Iterable[Any],
 ) -> pd.DataFrame:
-    """Where a callback would have stopped a run, for each value of one of its arguments.
+    """Where a callback would have stopped several runs, one with several arguments, or both.
 
     >>> sweep("@last", EarlyStopping, patience=range(1, 11))
+    >>> sweep(None, lambda: EarlyStopping(patience=3), where='experiment = "digits"')
 
     Args:
-        run: A name, id, UUID, unique prefix, `@last` or `@last~2`.
-        callback: Makes a Keras callback of the argument: a class, or a function.
-        call: Which fit; by default the run's first one.
+        runs: A name, id, UUID, unique prefix, `@last` or `@last~2`; or several of them; or None,
+            for those of `where`.
+        callback: Makes a new Keras callback, or a list of them: a class, or a function. It gets
+            the argument that is swept, if any is.
+        call: Which fit; by default each run's first one.
+        where: Those runs that it holds for: see docs/how-to/where.md.
         store: The store.
-        values: The argument's name, and its values.
+        values: An argument's name, and its values.
 
     Returns:
-        One row a value: the argument, `stopped`, `epoch` (of the stop), `epochs` (until it),
-        `saved_epochs`, `saved` (time), `value` (of what is monitored, there), `best` (of the whole
-        fit), `best_epoch`, `restored_epoch`.
+        One row a run and value: `run` (if it is not one that was named alone), the argument,
+        `stopped`, `epoch` (of the stop), `epochs` (until it), `saved_epochs`, `saved` (time),
+        `value` (of what is monitored, there), `best` (of the whole fit), `best_epoch`,
+        `restored_epoch`; with several runs also `error`: why one could not be replayed.
 
     Raises:
-        InvalidArgument: Not one argument is given, or the run has no such fit.
+        InvalidArgument: More than one argument is swept, or neither runs nor `where` are given,
+            or both; the only run, or all of them, have no such fit.
+        RunNotFound, AmbiguousRun: One is not exactly one run, or `where` holds for none.
         TrackerError: As `tracker.replay`.
     """
-    if len(values) != 1:
-        raise InvalidArgument("Give one argument with its values, such as patience=range(1, 11).")
-    ((name, wanted),) = values.items()
-    asked = list(wanted)
-    fit = stored_fit(run, call=call, store=store)
-    rows = []
-    for value in asked:
-        one = driven(fit, [callback(**{name: value})])
-        saved = None if one.saved_seconds is None else round(one.saved_seconds * 1e6)
-        rows.append(
-            (one.stopped, one.epoch, one.epochs_then, one.saved_epochs, saved, one.value,
-             one.best, one.best_epoch, one.restored_epoch)
-        )  # fmt: skip
-    columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
-    frame = typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
-    frame.insert(0, name, pd.Series(asked))
+    if len(values) > 1:
+        raise InvalidArgument("Sweep one argument at a time, such as patience=range(1, 11).")
+    if (runs is None) == (where is None):
+        raise InvalidArgument("Give runs or where, and not both.")
+    name, wanted = next(iter(values.items()), (None, ()))
+    asked = [{}] if name is None else [{name: value} for value in wanted]
+    with opened_store(store) as opened:
+        if isinstance(runs, str | int):
+            rows = list(_verdicts(runs, callback, asked, call, opened))
+            return _frame(rows, name)
+        found = _found(runs, where, opened)
+        columns: list[tuple[str, Any, Verdict | None, str | None]] = []
+        errors: list[TrackerError] = []
+        for uuid, shown in found.items():
+            try:
+                rows = list(_verdicts(uuid, callback, asked, call, opened))
+            except (InvalidArgument, ModelNeeded) as error:
+                errors.append(error)
+                columns.append((shown, None, None, str(error)))
+            else:
+                columns.extend((shown, value, verdict, None) for value, verdict in rows)
+    if len(errors) == len(found):
+        raise errors[0]
+    frame = _frame([(value, verdict) for _, value, verdict, _ in columns], name)
+    frame.insert(0, "run", pd.Series([one[0] for one in columns], dtype="string"))
+    frame["error"] = pd.Series([one[3] for one in columns], dtype="string")
     return frame
+
+
+def _found(runs: Sequence[str | int] | None, where: str | None, store: SqlStore) -> dict[str, str]:
+    """Names by UUID, in order."""
+    if runs is not None:
+        chosen = [run_of(one, store=store) for one in runs]
+    else:
+        chosen = latest_runs(where=where, store=store)
+    if not chosen:
+        raise RunNotFound("No run is chosen by that.")
+    return {run.uuid: run.name for run in chosen}
+
+
+def _verdicts(
+    run: str | int,
+    callback: Callable[..., Any],
+    asked: Sequence[dict[str, Any]],
+    call: int | None,
+    store: SqlStore,
+) -> Iterable[tuple[Any, Verdict]]:
+    """For each value that is asked for, it and the verdict; the run is read once."""
+    made = [_several(callback(**arguments)) for arguments in asked]
+    batches = look_at_batches([one for callbacks in made for one in callbacks])
+    fit = stored_fit(run, call=call, batches=batches, store=store)
+    for arguments, callbacks in zip(asked, made, strict=True):
+        yield next(iter(arguments.values()), None), driven(fit, callbacks)
+
+
+def _several(callbacks: Any) -> list[Any]:
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+
+
+def _frame(rows: Sequence[tuple[Any, Verdict | None]], name: str | None) -> pd.DataFrame:
+    columns = list(zip(*(_row(verdict) for _, verdict in rows), strict=True))
+    frame = typed(dict(zip(_TYPES, columns or [()] * len(_TYPES), strict=True)), _TYPES)
+    if name is not None:
+        frame.insert(0, name, pd.Series([value for value, _ in rows]))
+    return frame
+
+
+def _row(one: Verdict | None) -> tuple[Any, ...]:
+    if one is None:
+        return (None,) * len(_TYPES)
+    saved = None if one.saved_seconds is None else round(one.saved_seconds * 1e6)
+    return (one.stopped, one.epoch, one.epochs_then, one.saved_epochs, saved, one.value,
+            one.best, one.best_epoch, one.restored_epoch)  # fmt: skip
 
 
 def parsed_sweep(text: str) -> tuple[str, list[Any]]:

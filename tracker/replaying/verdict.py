@@ -69,12 +69,12 @@ class Verdict:
     def __str__(self) -> str:
         names = ", ".join(self.callbacks)
         if not self.stopped:
-            parts = [f"{names} would not have stopped {self.run}: {self.epochs} epochs."]
+            parts = [f"{names} would not have stopped {self.run}: {_epochs(self.epochs)}."]
         else:
             where = "" if self.batch is None else f", in batch {self.batch}"
             parts = [
                 f"{names} would have stopped {self.run} at epoch {self.epoch}{where}: after "
-                f"{self.epochs_then} of {self.epochs} epochs, {self.saved_epochs} epochs "
+                f"{self.epochs_then} of {_epochs(self.epochs)}, {_epochs(self.saved_epochs)} "
                 f"({_duration(self.saved_seconds or 0)}) saved."
             ]
         if self.monitor is not None and self.value is not None and self.best is not None:
@@ -90,7 +90,8 @@ class Verdict:
                          f"{rates[0].epoch}.")  # fmt: skip
         paths = [one for one in self.acts if one.act in ("save", "save_weights")]
         if paths:
-            parts.append(f"It would have saved {len(paths)} files, the last one in epoch "
+            files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+            parts.append(f"It would have saved {files}, the last one in epoch "
                          f"{paths[-1].epoch}.")  # fmt: skip
         if self.exact_until is not None:
             parts.append(
@@ -101,6 +102,10 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(str(self))}</p>{self.to_frame().to_html(index=False)}"
+
+
+def _epochs(number: int) -> str:
+    return "1 epoch" if number == 1 else f"{number} epochs"
 
 
 def _duration(seconds: float) -> str:

@@ -130,9 +130,13 @@ class MemoryStore:
             for uuid, run in self._runs.items()
         ]
 
-    def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+    def read(
+        self, uuid: str, *, after: int = 0, until: int | None = None, batches: bool = True
+    ) -> Iterator[Record]:
         """See `EventStore.read`."""
         for record in self._streams.get(uuid, []):
+            if not batches and record.batch is not None:
+                continue
             if after < record.seq and (until is None or record.seq <= until):
                 yield from upcast([record], self._versions[uuid, record.seq])
 

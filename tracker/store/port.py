@@ -158,10 +158,13 @@ class EventStore(Protocol):
     def runs(self) -> list[Run]:
         """Every run with its projections, in the order in which the store first saw them."""
 
-    def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+    def read(
+        self, uuid: str, *, after: int = 0, until: int | None = None, batches: bool = True
+    ) -> Iterator[Record]:
         """A run's records with `after < seq <= until`, in order; none for an unknown run.
 
-        They are of today's vocabulary, whatever they were written as.
+        They are of today's vocabulary, whatever they were written as. Without `batches` those of
+        batches are passed over, which an index makes fast.
         """
 
     def close(self) -> None:

@@ -146,7 +146,9 @@ class SqlStore:
         with self.reading() as connection:
             return load_runs(connection)
 
-    def read(self, uuid: str, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+    def read(
+        self, uuid: str, *, after: int = 0, until: int | None = None, batches: bool = True
+    ) -> Iterator[Record]:
         """See `EventStore.read`."""
         with self.reading() as connection:
             found = load_runs(connection, [uuid])
@@ -157,6 +159,8 @@ class SqlStore:
         page = select_records(found[0].id).order_by(seq).limit(_PAGE)
         if until is not None:
             page = page.where(seq <= until)
+        if not batches:
+            page = page.where(schema.events.c.batch.is_(None))
         while True:
             # A stream only grows, so pages of different transactions fit together.
             with self.reading() as connection:

@@ -1,0 +1,152 @@
+"""What a replayed callback gets in place of the model's optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tracker.errors import InvalidArgument, ModelNeeded
+from tracker.event import Record
+from tracker.logs import decode
+
+#: What callbacks that set learning rates log them as, and nobody else.
+RATE = "learning_rate"
+
+
+class StepCount:
+    """How many steps the optimizer took, told from the hooks.
+
+    Args:
+        planned: Batches of an epoch, where Keras knew them.
+        before: Steps that were taken before the first hook.
+    """
+
+    def __init__(self, planned: int | None, before: int = 0) -> None:
+        self.taken = before
+        self._planned = planned or None
+        self._epoch_began = before
+        self._counted = False
+
+    def advance(self, record: Record) -> None:
+        """Count what the model has done when Keras calls this hook."""
+        if record.kind == "epoch_begin":
+            self._epoch_began, self._counted = self.taken, False
+        elif record.kind == "train_batch_end" and record.batch is not None:
+            # With several steps an execution the last index may lie behind the last batch.
+            inside = min(record.batch + 1, self._planned or record.batch + 1)
+            self.taken, self._counted = self._epoch_began + inside, True
+        elif record.kind in {"test_begin", "epoch_end"} and not self._counted and self._planned:
+            # The batches were not recorded.
+            self.taken, self._counted = self._epoch_began + self._planned, True
+
+
+class StandInOptimizer:
+    """A learning rate and a number of steps.
+
+    The rate is the one that the run began with, then what callbacks of the run logged as
+    `learning_rate`, or what the replayed callback sets.
+
+    Args:
+        described: What the run tells of the optimizer: its class and configuration.
+        logged: Learning rates that the run logged, by epoch.
+        count: Counts its steps.
+        note: Takes the name of an act, and its detail.
+    """
+
+    def __init__(
+        self,
+        described: Mapping[str, Any],
+        logged: Mapping[int | None, float],
+        count: StepCount,
+        note: Callable[[str, Any], None],
+    ) -> None:
+        inner = described.get("inner_optimizer")  # a LossScaleOptimizer's
+        if isinstance(inner, Mapping):
+            described = inner.get("config") or {}
+        self._rate = _rate(described.get(RATE))
+        self._accumulated = described.get("gradient_accumulation_steps") or 1
+        self._logged, self._count, self._note = dict(logged), count, note
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """Keras's, if the rate is known: TensorBoard asks for one only of those."""
+        if self._rate is None:
+            return StandInOptimizer
+        from keras.optimizers import Optimizer
+
+        return Optimizer  # type: ignore[no-any-return]
+
+    def advance(self, record: Record) -> None:
+        """Be as it was when Keras called this hook."""
+        self._count.advance(record)
+        if record.kind == "epoch_begin" and record.epoch in self._logged:
+            self._rate = self._logged[record.epoch]
+
+    @property
+    def iterations(self) -> int:
+        """How often the weights were changed until now."""
+        return int(self._count.taken // self._accumulated)
+
+    @property
+    def learning_rate(self) -> float:
+        """The one of now."""
+        if self._rate is None:
+            raise ModelNeeded(_UNKNOWN)
+        return self._rate(self._count.taken) if callable(self._rate) else self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if callable(self._rate):
+            raise InvalidArgument(
+                "The run's optimizer has a schedule of learning rates: Keras lets no callback set "
+                "another."
+            )
+        self._rate = float(value)
+        self._logged.clear()  # from now on it is the callback's
+        self._note(RATE, self._rate)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == RATE:  # the property's own error brings Python here
+            raise ModelNeeded(_UNKNOWN)
+        raise ModelNeeded(needed(f"model.optimizer.{name}"))
+
+
+def needed(attribute: str) -> str:
+    """What to say of a callback that asks for more than a replay has."""
+    return (
+        f"The callback needs {attribute} of the real model, which a replay does not have: it has "
+        "the hooks and what they logged."
+    )
+
+
+def logged_rates(hooks: Iterable[Record]) -> dict[int | None, float]:
+    """The learning rates that a fit logged, by epoch."""
+    found = {}
+    for one in hooks:
+        if one.kind == "epoch_end" and RATE in one.logs:
+            value = decode(one.logs).get(RATE)
+            if isinstance(value, int | float):
+                found[one.epoch] = float(value)
+    return found
+
+
+def _rate(described: Any) -> float | Callable[[int], float] | None:
+    """A number or one of Keras's schedules; None where it is neither, or the user's own."""
+    if isinstance(described, int | float):
+        return float(described)
+    if not isinstance(described, Mapping):
+        return None
+    from keras import ops
+    from keras.optimizers import schedules
+
+    made = getattr(schedules, str(described.get("class_name")), None)
+    if described.get("module") != "keras.optimizers.schedules" or not isinstance(made, type):
+        return None
+    try:
+        schedule = made(**(described.get("config") or {}))
+    except (TypeError, ValueError):  # another version's
+        return None
+    return lambda step: float(ops.convert_to_numpy(schedule(step)))
+
+
+_UNKNOWN = "The callback asks for the learning rate, which this run does not tell."
