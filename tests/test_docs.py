@@ -20,6 +20,9 @@ from tracker.event import KINDS
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
+#: Pages whose commands are run, after their Python.
+QUESTIONS = ("best-run.md", "diff.md", "time-travel.md", "what-if.md")
+
 
 def blocks(page: Path, language: str) -> list[str]:
     """The code blocks of a page in one language."""
@@ -50,8 +53,8 @@ def shape(text: str) -> list[list[str]]:
     text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID", text)
     text = text.replace(f"on {machine.host()},", "on desk,")
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
-    text = re.sub(r"\b(\d+m )?\d+(\.\d+)?s\b", "DURATION", text)
-    text = re.sub(r"(?<![\w.])-?\d+(\.\d+)?(e-?\d+)?(?![\w.])", "NUMBER", text)
+    text = re.sub(r"\b(\d+m )?\d+(\.\d+)?[mu]?s\b", "DURATION", text)
+    text = re.sub(r"(?<![\w.])-?\d+(\.\d+)?(e-?\d+)?(?!\w|\.\d)", "NUMBER", text)
     return [line.split() for line in text.splitlines()]
 
 
@@ -96,8 +99,24 @@ def test_the_page_on_resuming() -> None:
         assert shape(done.stdout) == shape(expected), done.stdout
 
 
+@pytest.mark.parametrize("name", QUESTIONS, ids=lambda name: name)
+def test_questions_have_the_answers_that_are_shown(name: str) -> None:
+    """The Python of a page runs, and then its commands print what it shows."""
+    page = ROOT / "docs" / "how-to" / name
+    run("\n".join(blocks(page, "python")))
+    sessions = [one for block in blocks(page, "console") for one in block.split("$ ")[1:]]
+    assert sessions
+    for session in sessions:
+        command, _, expected = session.partition("\n")
+        done = tracker(command)
+        assert done.returncode == 0, done.stderr
+        assert shape(done.stdout) == shape(expected), done.stdout
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name
+    "page",
+    [page for page in PAGES if page.name not in ("README.md", *QUESTIONS)],
+    ids=lambda page: page.name,
 )
 def test_python_in_the_docs_runs(page: Path) -> None:
     """Python blocks of a page run in order; SQL for SQLite runs on a store of the examples."""
