@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import json_text, rows_of
+from .cells import json_text, printable, rows_of
 from .options import (
     FormatOption,
     OutputOption,
@@ -15,7 +14,7 @@ from .options import (
     StoreOption,
     reading_store,
 )
-from .output import chosen_format, rendered, say, write_frame, write_text
+from .output import chosen_format, rendered, write_frame, write_text
 
 if TYPE_CHECKING:
     from tracker.comparing import Difference
@@ -59,10 +58,7 @@ def diff(
     _check(form)
     found = difference(a, b, rtol=rtol, atol=atol, all=all, store=reading_store(store))
     text = _json(found, form) if form in ("json", "jsonl") else _text(found, form)
-    if output is None:
-        write_text(text)
-    else:
-        _write(text, output)
+    write_text(text, output)
     if exit_code and not found.equal:
         raise typer.Exit(1)
 
@@ -102,19 +98,9 @@ def _json(found: Difference, form: str) -> str:
 
 
 def _text(found: Difference, form: str) -> str:
-    parts = [f"{found.verdict()}\n"]
+    parts = [f"{printable(found.verdict())}\n"]
     for name, frame in found.sections().items():
         title = f"### {name}\n" if form == "md" else name
         shown = frame[_EVENTS] if name == "events" else frame
         parts.append(f"\n{title}\n{rendered(shown, form)}")
     return "".join(parts)
-
-
-def _write(text: str, output: Path) -> None:
-    from tracker.errors import InvalidArgument
-
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidArgument(f"{output} cannot be written: {error.strerror}.") from error
-    say(f"The difference was written to {output}")

@@ -89,11 +89,7 @@ def write_frame(frame: pd.DataFrame | Listing, format: str, output: Path | None 
     if format == "parquet":
         _write_parquet(_frame(frame), output)
     elif output is not None:
-        text = rendered(frame, format)
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InvalidArgument(f"{output} cannot be written: {error.strerror}.") from error
+        write_text(rendered(frame, format), output)
         say(f"{len(frame)} rows written to {output}")
     elif format == "table":
         _print_table(frame)
@@ -124,10 +120,20 @@ def progress_bar(
         yield lambda done: bar.update(task, completed=done)
 
 
-def write_text(text: str) -> None:
-    """Write to stdout, now."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def write_text(text: str, output: Path | None = None) -> None:
+    """Write to stdout, now; or to a file.
+
+    Raises:
+        InvalidArgument: The file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"{output} cannot be written: {error.strerror}.") from error
 
 
 def rendered(frame: pd.DataFrame | Listing, format: str) -> str:

@@ -158,6 +158,53 @@ def test_other_batches_meet_again_at_the_next_epoch(tmp_path: Path) -> None:
     store.close()
 
 
+def test_streams_meet_again_after_many_events(tmp_path: Path) -> None:
+    """One epoch is longer by more than any window: the ones that follow are still compared."""
+    whole = fit_stream(3, 25_000)
+    streams = [
+        renumbered([one for one in whole if (one.batch or 0) < (first if one.epoch == 0 else 5)])
+        for first in (25_000, 5)
+    ]
+    store = stored(f"sqlite:///{tmp_path / 'runs.db'}", *streams)
+    found = tracker.diff("a", "b", store=store)
+    assert (found.only_a, found.only_b) == (2 * (25_000 - 5), 0)
+    assert found.common == sum(one.kind in HOOKS for one in streams[1])
+    store.close()
+
+
+def test_integers_beyond_doubles_differ(tmp_path: Path) -> None:
+    """As columns of integers, and as texts beside other values."""
+    for values in ((2**62, 2**62 + 1), (2**70, 2**70 + 1)):
+        folder = tmp_path / str(values[0])
+        folder.mkdir()
+        streams = []
+        for value in values:
+            stream = Stream()
+            stream.add("run_began", {"params": {}})
+            stream.add("call_began", {"phase": "train"}, call=1)
+            stream.add("epoch_end", {"count": value}, call=1, epoch=0)
+            streams.append(stream.records)
+        store = stored(f"sqlite:///{folder / 'runs.db'}", *streams)
+        found = tracker.diff("a", "b", store=store)
+        assert found.first is not None
+        assert (found.first.a, found.first.b) == values
+        store.close()
+
+
+def test_params_may_be_called_as_facts_of_the_environment_are(tmp_path: Path) -> None:
+    """A parameter `folder` that differs is shown; runs may be called as columns are."""
+    streams = [fit_stream(params={"folder": folder, "host": "a"}) for folder in ("x", "y")]
+    store = connect_store(f"sqlite:///{tmp_path / 'runs.db'}", create=True)
+    upgrade_store(store)
+    for number, (name, records) in enumerate(zip(("name", "section"), streams, strict=True), 1):
+        store.append(identity(name, number), records, expected_seq=0)
+    assert list(tracker.diff("name", "section", store=store).params["name"]) == ["folder"]
+    frame = tracker.compare(["name", "section"], store=store)
+    assert list(frame.columns) == ["section", "name", "run name", "run section"]
+    assert frame[frame["name"] == "folder"].iloc[0].to_list() == ["params", "folder", "x", "y"]
+    store.close()
+
+
 def test_sections_say_what_else_differs(tmp_path: Path) -> None:
     """Params and the last and best values of metrics; hosts and pids only with all."""
     other = fit_stream(params={"lr": 0.2, "depth": 3})

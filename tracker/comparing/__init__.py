@@ -12,7 +12,7 @@ import pandas as pd
 from tracker.columns import Columns, NotColumnar, columns_of_records
 from tracker.comparing.alignment import aligned
 from tracker.comparing.difference import SECTIONS, Difference, event_summary
-from tracker.comparing.sections import facts, metric_frame, side_by_side
+from tracker.comparing.sections import NOISE, facts, metric_frame, side_by_side
 from tracker.comparing.values import Comparison, Divergence
 from tracker.errors import InvalidArgument, NothingInCommon
 from tracker.event import Record
@@ -26,6 +26,9 @@ from tracker.store.sql import SqlStore
 __all__ = ["SECTIONS", "Difference", "Divergence", "compare", "diff"]
 
 _PIECE = 8_192
+
+#: Columns of `compare` that are no run's.
+_COLUMNS = ("section", "name", "differs")
 
 
 def diff(
@@ -81,7 +84,9 @@ def diff(
             )
         described = [facts(describe(run.uuid, store=opened)) for run in runs]
     found = {
-        section: side_by_side([one[section] for one in described], ("a", "b"))
+        section: side_by_side(
+            [one[section] for one in described], ("a", "b"), noise=_noise(section)
+        )
         for section in described[0]
     }
     found["metrics"] = metric_frame(runs[0], runs[1], partial(_alike, rtol=rtol, atol=atol))
@@ -107,7 +112,8 @@ def compare(runs: Sequence[str | int], *, all: bool = False, store: Store = None
 
     Returns:
         One row a fact: `section` (params, environment, git, model, metrics), `name`, then a
-        column a run, of Python values. Metrics are the last ones.
+        column a run, named as it is (`run name` if that is `name`), of Python values. Metrics are
+        the last ones.
 
     Raises:
         RunNotFound, AmbiguousRun: A run is not exactly one.
@@ -123,16 +129,21 @@ def compare(runs: Sequence[str | int], *, all: bool = False, store: Store = None
             name if phase == "train" else f"test_{name}": state.last
             for (phase, name), state in run.state.metrics.items()
         }
-    names = [run.name for run in found]
+    # Runs may be called as the frame's own columns are.
+    names = [f"run {run.name}" if run.name in _COLUMNS else run.name for run in found]
     parts = [
-        _shown(side_by_side([one[section] for one in described], names), all).assign(
-            section=section
-        )
+        _shown(
+            side_by_side([one[section] for one in described], names, noise=_noise(section)), all
+        ).assign(section=section)
         for section in described[0]
     ]
     frame = pd.concat(parts, ignore_index=True)
     frame["section"] = frame["section"].astype("string")
     return frame[["section", "name", *names]]
+
+
+def _noise(section: str) -> frozenset[str]:
+    return NOISE if section == "environment" else frozenset()
 
 
 def _shown(frame: pd.DataFrame, everything: bool) -> pd.DataFrame:

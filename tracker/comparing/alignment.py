@@ -14,8 +14,9 @@ from tracker.event import HOOKS
 #: What an event is told by.
 _KEYS = ("call", "epoch", "batch")
 
-#: Events that are looked through for where two streams meet again.
-_WINDOW = 32_768
+#: Events that are looked through for where two streams meet again: first so many, then twice as
+#: many, and so on, which bounds the memory.
+_WINDOW, _WIDEST = 32_768, 1 << 20
 
 _NOTHING = -1
 
@@ -113,9 +114,7 @@ def aligned(a: Iterator[Columns], b: Iterator[Columns]) -> Iterator[Pair]:
         if length:
             yield Pair(left.take(length)[0], right.take(length)[0])
             continue
-        left.fill(_WINDOW)
-        right.fill(_WINDOW)
-        skipped_a, skipped_b = _meeting(left.keys(_WINDOW), right.keys(_WINDOW))
+        skipped_a, skipped_b = _skipped(left, right)
         yield from (Pair(part, None) for part in left.take(skipped_a))
         yield from (Pair(None, part) for part in right.take(skipped_b))
     while left.fill(1):
@@ -133,6 +132,18 @@ def _keys(columns: Columns) -> np.ndarray[Any, Any]:
     of_each = np.array([HOOKS.index(one) if one in HOOKS else _NOTHING
                         for one in kind.dictionary.to_pylist()], np.int64)  # fmt: skip
     return np.stack([*numbers, of_each[kind.indices.to_numpy()]], axis=1)
+
+
+def _skipped(left: _Head, right: _Head) -> tuple[int, int]:
+    """How many events of each to pass over until they meet; all that were read, if they do not."""
+    window = _WINDOW
+    while True:
+        there = left.fill(window), right.fill(window)
+        skipped = _meeting(left.keys(window), right.keys(window))
+        met = skipped != (min(there[0], window), min(there[1], window))
+        if met or max(there) <= window or window >= _WIDEST:
+            return skipped
+        window *= 2
 
 
 def _meeting(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[int, int]:

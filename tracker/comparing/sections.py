@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from tracker.grouping import better
 from tracker.projections import flatten
 from tracker.store.port import Run
 
-#: Facts that differ from run to run and explain nothing: shown with all the rest only.
-_NOISE = frozenset({"pid", "host", "folder", "command", "notebook"})
+#: Facts of the environment that differ from run to run and explain nothing: shown with all the
+#: rest only.
+NOISE = frozenset({"pid", "host", "folder", "command", "notebook"})
 
 #: What `describe` tells of each run.
 Described = Mapping[str, Any]
@@ -32,14 +33,22 @@ def facts(described: Described) -> dict[str, dict[str, Any]]:
     }
 
 
-def side_by_side(sections: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    """One row a name, one column a run, None where a run has none; and whether they differ."""
+def side_by_side(
+    sections: Sequence[Mapping[str, Any]], names: Sequence[str], *, noise: Collection[str] = ()
+) -> pd.DataFrame:
+    """One row a name, one column a run, None where a run has none; and whether they differ.
+
+    Args:
+        sections: Values by name, of each run.
+        names: The columns of the runs.
+        noise: First parts of names that are said never to differ.
+    """
     keys = dict.fromkeys(key for section in sections for key in section)
     columns: dict[str, Any] = {"name": pd.array(list(keys), dtype="string")}
     for name, section in zip(names, sections, strict=True):
         columns[name] = pd.Series([section.get(key) for key in keys], dtype="object")
     differs = [
-        key.partition(".")[0] not in _NOISE
+        key.partition(".")[0] not in noise
         and any(not same(sections[0].get(key), other.get(key)) for other in sections[1:])
         for key in keys
     ]

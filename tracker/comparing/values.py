@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+from pyarrow import compute
 
 from tracker.columns import Columns
 from tracker.comparing.alignment import Pair, Part
@@ -17,6 +18,9 @@ from tracker.logs import from_plain
 
 #: Values of a metric of which one mean gap is kept, to tell how it grows.
 _SEGMENT = 64
+
+#: Up to it integers are doubles, too; greater ones are compared as their text.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +135,16 @@ class Comparison:
 
     def _metric(self, name: str, a: Columns, b: Columns) -> np.ndarray[Any, Any]:
         """Count what a metric has; returns where it differs."""
-        (x, has_x, text_x), (y, has_y, text_y) = _numbers(a.of(name)), _numbers(b.of(name))
+        of_a, of_b = a.of(name), b.of(name)
+        (x, has_x, text_x), (y, has_y, text_y) = _numbers(of_a), _numbers(of_b)
         there_a, there_b = has_x | (text_x != ""), has_y | (text_y != "")
         both = has_x & has_y
         with np.errstate(invalid="ignore", over="ignore"):
             gap = np.abs(x - y)
             same = _same_bits(x, y)
+            if pa.types.is_integer(of_a.type) and pa.types.is_integer(of_b.type):
+                # Beyond 2**53 several of them are the same double.
+                same &= compute.equal(of_a, of_b).fill_null(True).to_numpy(zero_copy_only=False)
             if self._rtol or self._atol:
                 allowed = self._atol + self._rtol * np.maximum(np.abs(x), np.abs(y))
                 same |= (gap <= allowed) & np.isfinite(gap)
@@ -171,7 +179,6 @@ def _numbers(
         valid = array.is_valid().to_numpy(zero_copy_only=False)
         if not valid.any():
             return np.full(len(array), np.nan), valid, none
-        # As a double; integers beyond 2**53 are compared as such.
         values = array.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
         return values, valid, none
     doubles = np.full(len(array), np.nan)
@@ -179,19 +186,12 @@ def _numbers(
         if text is None:
             continue
         value = from_plain(orjson.loads(text))
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            doubles[place] = _double(value)
+        if isinstance(value, float) or (type(value) is int and abs(value) <= _EXACT):
+            doubles[place] = value
         else:
             none[place] = text
     valid = array.is_valid().to_numpy(zero_copy_only=False) & (none == "")
     return doubles, valid, none
-
-
-def _double(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def _same_bits(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
