@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tracker.liveness import LOST
 
 from .bars import bar, epoch_of, sparkline, values_of
 from .cells import printable
@@ -40,7 +43,7 @@ def watch(
     ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Watch a run until it ends, or Ctrl-C.
+    """Watch a run until it ends or is lost, or Ctrl-C.
 
     On a terminal it is shown live; elsewhere there is a line for each epoch that ends.
 
@@ -52,7 +55,8 @@ def watch(
     uuid = run_of(run, store=opened).uuid
     follow = _live if sys.stdout.isatty() else _lines
     status = follow(uuid, metric, opened, store)
-    say(f"Run {printable(run_of(uuid, store=opened).name)}: {status}.")
+    told = "lost: its writer is silent, and is not on this machine" if status == LOST else status
+    say(f"Run {printable(run_of(uuid, store=opened).name)}: {told}.")
     if exit_status and status != "finished":
         raise typer.Exit(1)
 
@@ -94,12 +98,16 @@ def _live(uuid: str, metric: str | None, opened: SqlStore, store: str | None) ->
 
 def _moments(uuid: str, opened: SqlStore, store: str | None) -> Iterator[Moment]:
     """The run as it is, again and again, until it has ended."""
+    from tracker.liveness import with_lost
     from tracker.query import run_of
     from tracker.replaying.moment import state
 
     def look() -> tuple[str, Moment]:
         # The status first: what arrived before it changed is then shown before we stop.
-        return run_of(uuid, store=opened).state.status, state(uuid, store=opened)
+        (run,) = with_lost([run_of(uuid, store=opened)])
+        moment = state(uuid, store=opened)
+        lost = run.state.status == LOST and moment.status == "running"
+        return run.state.status, replace(moment, status=LOST) if lost else moment
 
     for status, moment in again(look, _INTERVAL, opened, store, uuid):
         yield moment

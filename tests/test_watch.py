@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from tracker.cli.bars import sparkline
 
 from tests.streams import fit_stream, identity
 from tests.test_cli import TRACKER
 from tests.test_cli import tracker as command
+from tracker.store import schema
 from tracker.store.opening import connect_store, upgrade_store
 
 
@@ -103,6 +105,19 @@ def test_a_terminal_gets_a_live_view(url: str) -> None:
     assert "finished" in text
     assert "val_loss" in text
     assert "█" in text
+
+
+def test_a_lost_run_is_not_waited_for(url: str) -> None:
+    """Its writer's heartbeats have stopped: that is said, and is no success."""
+    store = connect_store(url)
+    store.append(identity(), fit_stream()[:12], expected_seq=0)
+    with store.writing() as connection:
+        connection.execute(
+            update(schema.runs).values(heartbeat_at=schema.runs.c.heartbeat_at - 600_000_000)
+        )
+    store.close()
+    done = command("runs", "watch", "run", "--exit-status", "--store", url, code=1)
+    assert "Run run: lost: its writer is silent" in done.stderr
 
 
 def test_the_list_is_drawn_again_when_runs_arrive(url: str) -> None:
