@@ -63,8 +63,6 @@ class Fit(NamedTuple):
 
 def driven(fit: Fit, callbacks: Sequence[Any]) -> Verdict:
     """As `replay`, of a fit that was read already."""
-    if not callbacks:
-        raise InvalidArgument("callbacks must be one Keras callback or more.")
     return Driver(fit, callbacks).drive()
 
 
@@ -138,6 +136,11 @@ class Driver:
     """One fit, and callbacks; its `standin` is what they get in place of the model."""
 
     def __init__(self, fit: Fit, callbacks: Sequence[Any]) -> None:
+        if not callbacks:
+            raise InvalidArgument("callbacks must be one Keras callback or more.")
+        for one in callbacks:
+            if isinstance(one, type) or not hasattr(one, "set_model"):
+                raise InvalidArgument(f"callbacks must be Keras callbacks. Received: {one!r}.")
         self._fit, self._hooks, self._callbacks = fit, fit.hooks, list(callbacks)
         self._acts: list[Act] = []
         self._event: Record | None = None

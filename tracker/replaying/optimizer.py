@@ -8,6 +8,7 @@ from typing import Any
 from tracker.errors import InvalidArgument, ModelNeeded
 from tracker.event import Record
 from tracker.logs import decode
+from tracker.replaying.standin import needed
 
 #: What callbacks that set learning rates log them as, and nobody else.
 RATE = "learning_rate"
@@ -109,14 +110,6 @@ class StandInOptimizer:
         if name == RATE:  # the property's own error brings Python here
             raise ModelNeeded(_UNKNOWN)
         raise ModelNeeded(needed(f"model.optimizer.{name}"))
-
-
-def needed(attribute: str) -> str:
-    """What to say of a callback that asks for more than a replay has."""
-    return (
-        f"The callback needs {attribute} of the real model, which a replay does not have: it has "
-        "the hooks and what they logged."
-    )
 
 
 def logged_rates(hooks: Iterable[Record]) -> dict[int | None, float]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tracker.errors import ModelNeeded
-from tracker.replaying.optimizer import StandInOptimizer, needed
 
 
 class Act(NamedTuple):
@@ -47,7 +46,7 @@ class StandIn:
     def __init__(
         self,
         metrics: Sequence[Any],
-        optimizer: StandInOptimizer,
+        optimizer: Any,
         note: Callable[[str, Any], None],
         now: Callable[[], Weights],
     ) -> None:
@@ -87,3 +86,11 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         raise ModelNeeded(needed(f"model.{name}"))
+
+
+def needed(attribute: str) -> str:
+    """What to say of a callback that asks for more than a replay has."""
+    return (
+        f"The callback needs {attribute} of the real model, which a replay does not have: it has "
+        "the hooks and what they logged."
+    )
