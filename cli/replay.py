@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,6 +75,10 @@ def replay(
             help="A row for each value of an argument of the callback, such as patience=1..10.",
         ),
     ] = None,
+    call: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Which fit a callback is asked about. Default: the first."),
+    ] = None,
     format: FormatOption = None,
     output: OutputOption = None,
     store: StoreOption = None,
@@ -97,20 +102,20 @@ def replay(
         opened = reading_store(store)
         made = whatif.makers(callback, callback_file)
         if sweep is not None or where is not None or len(runs or []) != 1:
-            whatif.write_sweep(runs, where, made, sweep, form, output, opened)
+            whatif.write_sweep(runs, where, made, sweep, call, form, output, opened)
         else:
-            whatif.write_verdict(_only(runs), made, form, opened)
+            whatif.write_verdict(_only(runs), made, call, form, output, opened)
         return
-    if sweep is not None or where is not None:
-        raise InvalidArgument("--sweep and --where ask what a callback would do: add --callback.")
-    if output is not None:
-        raise InvalidArgument("This is no table, and goes to no file.")
+    if sweep is not None or where is not None or call is not None:
+        raise InvalidArgument(
+            "--sweep, --where and --call ask what a callback would do: add --callback."
+        )
     if at is None:
-        if format is not None:
+        if format is not None or output is not None:
             raise InvalidArgument("A run is played as text; --at end --format json is its state.")
         _play(_only(runs), begin, speed, store)
     else:
-        _write_state(_only(runs), at, form, store)
+        _write_state(_only(runs), at, form, output, store)
 
 
 def _refuse_together(given: dict[str, bool]) -> None:
@@ -156,7 +161,7 @@ def _speed(text: str | None) -> float | None:
     return times
 
 
-def _write_state(run: str, at: str, form: str, store: str | None) -> None:
+def _write_state(run: str, at: str, form: str, output: Path | None, store: str | None) -> None:
     from tracker.errors import InvalidArgument
     from tracker.replaying.moment import state
 
@@ -164,9 +169,9 @@ def _write_state(run: str, at: str, form: str, store: str | None) -> None:
         raise InvalidArgument("This is no table: take --format json, or the text.")
     moment = state(run, at, store=reading_store(store))
     if form == "table":
-        write_text(_shown(moment))
+        write_text(_shown(moment), output)
     else:
-        write_text(json_text(moment.to_dict(), indent=form == "json"))
+        write_text(json_text(moment.to_dict(), indent=form == "json"), output)
 
 
 def _shown(moment: Moment) -> str:
@@ -189,7 +194,7 @@ def _shown(moment: Moment) -> str:
     lines = [f"{name:<9} {cell(value)}\n" for name, value in rows if value is not None]
     for name, best in moment.best.items():
         epoch = "" if best.epoch is None else f" in epoch {best.epoch}"
-        lines.append(f"{name:<9} {cell(moment.last[name])}, best {cell(best.value)}{epoch}\n")
+        lines.append(f"{cell(name):<9} {cell(moment.last[name])}, best {cell(best.value)}{epoch}\n")
     return "".join(lines)
 
 

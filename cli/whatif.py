@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from .cells import json_text
+from .cells import json_text, printable
 from .output import write_frame, write_text
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ def makers(
 
 
 @contextmanager
-def _hooks_told() -> Iterator[None]:
-    """Errors of a callback's own hooks as what they are: no fault of the tracker's."""
+def _hooks_called() -> Iterator[None]:
+    """Errors of a callback's own hooks are no fault of ours, and what it prints is no data."""
     from tracker.errors import InvalidArgument, TrackerError
 
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except TrackerError:
         raise
     except Exception as error:
@@ -51,21 +53,28 @@ def _hooks_told() -> Iterator[None]:
         raise InvalidArgument(f"{type(error).__name__}: {error} {notes}") from error
 
 
-def write_verdict(run: str, made: Sequence[Callable[..., Any]], form: str, store: SqlStore) -> None:
+def write_verdict(
+    run: str,
+    made: Sequence[Callable[..., Any]],
+    call: int | None,
+    form: str,
+    output: Path | None,
+    store: SqlStore,
+) -> None:
     """What the callbacks together would have done to one run."""
     from tracker.errors import InvalidArgument
     from tracker.replaying.driver import replay
 
     if form not in ("table", "json", "jsonl"):
         raise InvalidArgument("This is no table: take --format json, or the text.")
-    with _hooks_told():
-        verdict = replay(run, [make() for make in made], store=store)
+    with _hooks_called():
+        verdict = replay(run, [make() for make in made], call=call, store=store)
     if form == "table":
-        write_text(f"{verdict}\n")
+        write_text(f"{printable(str(verdict))}\n", output)
         return
     facts = {name: getattr(verdict, name) for name in verdict.__dataclass_fields__}
     facts["acts"] = [one._asdict() for one in verdict.acts]
-    write_text(json_text(facts, indent=form == "json"))
+    write_text(json_text(facts, indent=form == "json"), output)
 
 
 def write_sweep(
@@ -73,6 +82,7 @@ def write_sweep(
     where: str | None,
     made: Sequence[Callable[..., Any]],
     values: str | None,
+    call: int | None,
     form: str,
     output: Path | None,
     store: SqlStore,
@@ -92,8 +102,8 @@ def write_sweep(
         return [make(**more) for make in made]
 
     chosen: Any = runs[0] if runs and len(runs) == 1 else runs or None
-    with _hooks_told():
-        frame = sweep(chosen, callbacks, where=where, store=store, **arguments)
+    with _hooks_called():
+        frame = sweep(chosen, callbacks, call=call, where=where, store=store, **arguments)
     if "error" in frame and form == "table" and not frame["error"].notna().any():
         frame = frame.drop(columns="error")
     write_frame(frame, form, output)

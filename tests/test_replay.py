@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -341,7 +341,8 @@ def test_many_runs_at_once(tmp_path: Path) -> None:
         for name in ("run-1", "run-2"):
             verdict = tracker.replay(name, [stopping()], store=store)
             row = frame[frame["run"] == name].iloc[0]
-            assert (row["stopped"], row["epoch"]) == (verdict.stopped, verdict.epoch)
+            assert row["stopped"] == verdict.stopped
+            assert row["epochs"] == verdict.epochs_then
         assert "'empty' has no fit" in frame["error"][1]
         assert frame["error"].isna().to_list() == [True, False, True]
         assert frame["stopped"].isna().to_list() == [False, True, False]
@@ -445,3 +446,150 @@ def test_sweeps_as_they_are_written() -> None:
     ):
         with pytest.raises(InvalidArgument, match="is no sweep"):
             parsed_sweep(wrong)
+
+
+def recording(path: Path, *fits: Mapping[str, Any], **options: Any) -> SqlStore:
+    """A store of one run, in which one model was fitted again and again, with callbacks or not."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.3), "mse", metrics=options.pop("metrics", ["mae"]))
+    chance = np.random.default_rng(2)
+    x, y = chance.normal(size=(40, 4)), chance.normal(size=(40, 2))
+    url = f"sqlite:///{path}/recorded.db"
+    with tracker.run(name="recorded", store=url, **options) as run:
+        for fit in fits:
+            more = fit.get("callbacks", [])
+            model.fit(x, y, epochs=8, batch_size=8, validation_split=0.4, verbose=0,
+                      callbacks=[*more, run])  # fmt: skip
+    return tracker.open_store(url)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_rate_is_the_one_of_the_fit(tmp_path: Path) -> None:
+    """Schedulers of the run, and earlier fits, have changed it before a callback first acts."""
+    import keras
+
+    def cutting() -> Any:
+        return keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, factor=0.5, min_delta=9)
+
+    scheduled = keras.callbacks.LearningRateScheduler(lambda epoch, _rate: 0.2 * 0.9**epoch)
+    store = recording(
+        tmp_path,
+        {"callbacks": [scheduled]},
+        {"callbacks": []},
+        {"callbacks": [keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=9)]},
+    )
+    with contextlib.closing(store):
+        first = tracker.replay("recorded", [cutting()], call=1, store=store).acts[0]
+        assert first.detail == pytest.approx(0.2 * 0.9 ** (first.epoch or 0) / 2, rel=1e-6)
+        second = tracker.replay("recorded", [cutting()], call=2, store=store).acts[0]
+        assert second.detail == pytest.approx(0.2 * 0.9**7 / 2, rel=1e-6)
+        third = tracker.replay("recorded", [cutting()], call=3, store=store).acts[0]
+        assert third.epoch == 1
+        assert third.detail == pytest.approx(0.2 * 0.9**7 / 2, rel=1e-6)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_resumed_fit_is_one_fit(tmp_path: Path) -> None:
+    """It begins once and ends once, and the time between its attempts is not counted."""
+    import keras
+
+    stream = Stream()
+    stream.add("run_began", {"version": 2, "batches": "all"})
+    stream.add("call_began", {"phase": "train", "learning_rate": 0.5}, call=1)
+    stream.add("train_begin", call=1)
+    for epoch in range(2):
+        stream.add("epoch_begin", call=1, epoch=epoch)
+        stream.add("epoch_end", {"val_loss": 1.0 + epoch}, call=1, epoch=epoch)
+    more: dict[str, Any] = {"call": 1, "attempt": 2}
+    stream.add("run_resumed", {}, attempt=2)
+    stream.add("call_began", {"phase": "train", "learning_rate": 0.1}, **more)
+    stream.add("train_begin", **more)
+    for epoch in range(2, 5):
+        stream.add("epoch_begin", epoch=epoch, **more)
+        stream.add("epoch_end", {"val_loss": 1.0 + epoch}, epoch=epoch, **more)
+    stream.add("train_end", {"val_loss": 5.0}, **more)
+    away = 3_600_000_000
+    records = [one._replace(at=one.at + away * (one.attempt - 1)) for one in stream.records]
+    seen: list[str] = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            seen.append(f"begin at {self.model.optimizer.learning_rate}")
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seen.append(f"epoch {epoch}")
+
+        def on_train_end(self, logs: Any = None) -> None:
+            seen.append("end")
+
+    csv = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    stopping = keras.callbacks.EarlyStopping("val_loss", patience=1)
+    with contextlib.closing(connect_store(f"sqlite:///{tmp_path}/x.db", create=True)) as store:
+        upgrade_store(store)
+        store.append(identity(), records, expected_seq=0)
+        assert not tracker.replay("run", [Seen(), csv], store=store).stopped
+        assert seen == ["begin at 0.5", *(f"epoch {epoch}" for epoch in range(5)), "end"]
+        assert len((tmp_path / "log.csv").read_text().splitlines()) == 6
+        verdict = tracker.replay("run", [stopping], store=store)
+        assert verdict.epoch == 1
+        assert 0 < (verdict.saved_seconds or 0) < 1
+
+
+@pytest.mark.usefixtures("home")
+def test_batches_that_were_not_recorded_are_missed(tmp_path: Path) -> None:
+    """A verdict on what looks at batches says so; others are exact without them."""
+    import keras
+
+    store = recording(tmp_path, {}, batches=3)
+    with contextlib.closing(store):
+        verdict = tracker.replay("recorded", [keras.callbacks.TerminateOnNaN()], store=store)
+        assert (verdict.exact, verdict.unseen) == (False, "batches=3")
+        assert "does not have all (batches=3)" in str(verdict)
+        for callback in (
+            keras.callbacks.EarlyStopping(),
+            keras.callbacks.ModelCheckpoint(str(tmp_path / "x.keras")),
+        ):
+            assert tracker.replay("recorded", [callback], store=store).exact
+        by_batch = keras.callbacks.ModelCheckpoint(str(tmp_path / "x.keras"), save_freq=2)
+        assert not tracker.replay("recorded", [by_batch], store=store).exact
+
+
+@pytest.mark.usefixtures("home")
+def test_directions_of_metrics_with_arguments(tmp_path: Path) -> None:
+    """Mode auto knows those of metrics that cannot be made without."""
+    import keras
+
+    metrics = [keras.metrics.R2Score(), keras.metrics.SpecificityAtSensitivity(0.5, name="spec")]
+    store = recording(tmp_path, {}, metrics=metrics)
+    with contextlib.closing(store):
+        for name in ("val_r2_score", "val_spec"):
+            live = keras.callbacks.EarlyStopping(name)
+            tracker.replay("recorded", [live], store=store)
+            assert live.monitor_op(2, 1)
+
+
+def test_what_a_callback_prints_is_no_data(recorded: SqlStore, tmp_path: Path) -> None:
+    """It goes to stderr, so that JSON stays JSON; --output takes the answer."""
+    expression = 'EarlyStopping("val_loss", patience=1, verbose=1)'
+    done = command(
+        "replay", "plain", "--callback", expression, "-f", "json", "--store", recorded.url
+    )
+    assert json.loads(done.stdout)["stopped"]
+    assert "early stopping" in done.stderr
+    path = tmp_path / "answer.json"
+    done = command(
+        "replay", "plain", "--callback", expression, "-o", str(path), "--store", recorded.url
+    )
+    assert json.loads(path.read_text())["stopped"]
+    for wrong in ("ModelCheckpoint(5)", "EarlyStopping({[]: 1})"):
+        command("replay", "plain", "--callback", wrong, "--store", recorded.url, code=2)
+    done = command(
+        "replay", "plain", "--callback", expression, "--call", "7", "--store", recorded.url, code=2
+    )
+    assert "no fit 7; its fits: 1" in done.stderr
+    assert "is no point" in command(
+        "replay", "plain", "--at", "seq:--1", "--store", recorded.url, code=2
+    ).stderr  # fmt: skip

@@ -16,7 +16,7 @@ import tracker
 from tests.spy import Spy
 from tests.test_cli import tracker as command
 from tracker.errors import InvalidArgument, ModelNeeded
-from tracker.replaying.driver import stored_fit
+from tracker.replaying.fit import stored_fit
 from tracker.testing import Fit, replay, stream, stream_from
 
 

@@ -349,7 +349,10 @@ class TrackerCallback(keras.callbacks.Callback):
         data: dict[str, Any] = {"params": dict(self.params or {})}
         if frame:
             method = frame.f_code.co_name
-            data |= {"method": method, **describe_call(frame.f_locals, method)}
+            data |= {
+                "method": method,
+                **describe_call(frame.f_locals, method, compute=not in_child()),
+            }
         with writer.recorder.lock:
             dead = writer.recorder.first_dead(place)
             if dead is not None and writer.recorder.is_idle():

@@ -69,15 +69,19 @@ def describe_model(model: Any, *, compute: bool = True) -> dict[str, Any]:
     return _probed(probes)
 
 
-def describe_call(arguments: Mapping[str, Any], method: str) -> dict[str, Any]:
+def describe_call(
+    arguments: Mapping[str, Any], method: str, *, compute: bool = True
+) -> dict[str, Any]:
     """What is known of a call from the variables of Keras's own `fit`, `evaluate`, `predict`.
 
     Args:
         arguments: Its local variables when the begin hook is called.
         method: Its name.
+        compute: Whether the backend may be asked for values; see `describe_model`.
 
     Returns:
-        Its arguments that are not None, and `batch_size` where it is known.
+        Its arguments that are not None, and `batch_size` and, of a fit, the `learning_rate` that
+        it begins with, where they are known.
     """
     probes: dict[str, Callable[[], Any]] = {
         name: (lambda name=name: arguments[name])  # type: ignore[misc]
@@ -86,6 +90,8 @@ def describe_call(arguments: Mapping[str, Any], method: str) -> dict[str, Any]:
     }
     probes["batch_size"] = lambda: _batch_size(arguments)
     probes["class_weight"] = lambda: True if arguments.get("class_weight") else None
+    if method == "fit" and compute:
+        probes["learning_rate"] = lambda: float(arguments["self"].optimizer.learning_rate)
     return _probed(probes)
 
 

@@ -21,7 +21,8 @@ import orjson
 from tracker.errors import InvalidArgument
 from tracker.event import KINDS, Record
 from tracker.query import Store
-from tracker.replaying.driver import Driver, Fit, fit_of, stored_fit
+from tracker.replaying.driver import Driver
+from tracker.replaying.fit import Fit, fit_of, stored_fit
 from tracker.replaying.made import stream
 from tracker.replaying.standin import Act, StandIn
 from tracker.replaying.verdict import Verdict

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 from tracker.errors import InvalidArgument
-from tracker.event import HOOKS, Record
+from tracker.event import Record
 from tracker.grouping import better
-from tracker.logs import decode
-from tracker.projections import winners
-from tracker.query import Store, opened_store, run_of
-from tracker.replaying.optimizer import RATE, StandInOptimizer, StepCount, logged_rates
+from tracker.logs import decode, encode
+from tracker.query import Store
+from tracker.replaying.directions import model_metrics
+from tracker.replaying.fit import Fit, step_count, stored_fit
+from tracker.replaying.optimizer import RATE, StandInOptimizer, logged_rates
 from tracker.replaying.standin import Act, StandIn, Weights
 from tracker.replaying.verdict import Verdict
-from tracker.steps import in_order
 
 
 def replay(
@@ -47,20 +48,6 @@ def replay(
     return driven(fit, given)
 
 
-class Fit(NamedTuple):
-    """One fit of a run, as it counts."""
-
-    run: str
-    call: int
-    #: What `call_began` tells of it, and `run_began` of the model.
-    asked: Mapping[str, Any]
-    model: Mapping[str, Any]
-    #: Its hooks, in order.
-    hooks: Sequence[Record]
-    #: Steps that the optimizer took in earlier fits.
-    before: int = 0
-
-
 def driven(fit: Fit, callbacks: Sequence[Any]) -> Verdict:
     """As `replay`, of a fit that was read already."""
     return Driver(fit, callbacks).drive()
@@ -71,65 +58,29 @@ def look_at_batches(callbacks: Sequence[Any]) -> bool:
 
     Those of Keras's that have none of them cannot. Others may count them on the model.
     """
+    return any(
+        not type(one).__module__.startswith("keras.src.callbacks.") or _has_batch_hooks(one)
+        for one in callbacks
+    )
+
+
+def _has_batch_hooks(callback: Any) -> bool:
     from keras.callbacks import Callback
 
-    def looks(callback: Any) -> bool:
-        if not type(callback).__module__.startswith("keras.src.callbacks."):
-            return True
-        return any(
-            getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
-            for name in dir(Callback)
-            if "batch" in name and name.startswith("on_")
-        )
-
-    return any(map(looks, callbacks))
+    return any(
+        getattr(getattr(callback, name, None), "__func__", None) is not getattr(Callback, name)
+        for name in dir(Callback)
+        if "batch" in name and name.startswith("on_") and hasattr(callback, name)
+    )
 
 
-def stored_fit(
-    run: str | int, *, call: int | None = None, batches: bool = True, store: Store = None
-) -> Fit:
-    """A fit of a run, with the hooks of its batches or without; see `replay` for the rest."""
-    with opened_store(store) as opened:
-        found = run_of(run, store=opened)
-        records = list(opened.read(found.uuid, batches=batches))
-    return fit_of(found.name, records, call=call)
-
-
-def fit_of(run: str, records: Sequence[Record], *, call: int | None = None) -> Fit:
-    """A fit among the records of a run; see `replay`."""
-    began = next((decode(one.logs) for one in records if one.kind == "run_began"), {})
-    calls = _fits(records)
-    if call is None and calls:
-        call = min(calls)
-    if call is None or call not in calls:
-        there = ", ".join(map(str, sorted(calls))) or "none"
-        which = "no fit" if call is None else f"no fit {call}"
-        raise InvalidArgument(f"Run {run!r} has {which}; its fits: {there}.")
-    shown = in_order(winners(records), records)
-    before = 0
-    for earlier in sorted(one for one in calls if one < call):
-        count = _step_count(calls[earlier], before)
-        for one in shown:
-            if one.call == earlier:
-                count.advance(one)
-        before = count.taken
-    hooks = [one for one in shown if one.kind in HOOKS and one.call == call]
-    return Fit(run, call, calls[call], began.get("model") or {}, hooks, before)
-
-
-def _step_count(asked: Mapping[str, Any], before: int) -> StepCount:
-    return StepCount((asked.get("params") or {}).get("steps"), before)
-
-
-def _fits(records: Sequence[Record]) -> dict[int, Mapping[str, Any]]:
-    """By call, what the latest attempt at each outermost fit was asked for."""
-    found: dict[int, Mapping[str, Any]] = {}
-    for record in records:
-        if record.kind == "call_began" and record.call is not None:
-            data = decode(record.logs)
-            if data.get("phase") == "train" and data.get("parent") is None:
-                found[record.call] = data
-    return found
+def _asks_for_batches(callback: Any) -> bool:
+    """Whether what it does depends on the hooks of batches."""
+    once_an_epoch = "epoch" in (
+        getattr(callback, "save_freq", None),
+        getattr(callback, "update_freq", None),
+    )
+    return _has_batch_hooks(callback) and not once_an_epoch
 
 
 class Driver:
@@ -151,11 +102,12 @@ class Driver:
         )
         optimizer = StandInOptimizer(
             fit.model.get("optimizer") or {},
-            {} if self._sets_rate else logged_rates(fit.hooks),
-            _step_count(fit.asked, fit.before),
+            logged_rates(fit.hooks),
+            step_count(fit.asked, fit.before),
+            fit.asked.get(RATE),
             self._note,
         )
-        self.standin = StandIn(_metrics(fit.model), optimizer, self._note, self._now)
+        self.standin = StandIn(model_metrics(fit.model), optimizer, self._note, self._now)
 
     def drive(self) -> Verdict:
         """Call the hooks; see `replay`."""
@@ -165,13 +117,14 @@ class Driver:
             one.set_model(standin)
             one.set_params(dict(params))
         stopped_at: Record | None = None
-        reached = 0
+        then: list[Record] = []
         for record in self._until_stop(standin):
-            reached = record.seq
+            if record.kind == "epoch_end":
+                then.append(record)
             self._call_hooks(record)
             if standin.stop_training and stopped_at is None:
                 stopped_at = record
-        return self._verdict(stopped_at, reached)
+        return self._verdict(stopped_at, then)
 
     def _until_stop(self, standin: StandIn) -> Iterator[Record]:
         """The hooks that Keras would have called: it looks at the flag between them."""
@@ -189,7 +142,9 @@ class Driver:
                     break
         else:
             return
-        yield record._replace(kind="train_end", epoch=None, batch=None, logs=last_logs)
+        # Keras has the logs of the last epoch here, without what callbacks had added.
+        logs = {name: value for name, value in decode(last_logs).items() if name != RATE}
+        yield record._replace(kind="train_end", epoch=None, batch=None, logs=encode(logs))
 
     def _call_hooks(self, record: Record) -> None:
         self._event = record
@@ -226,14 +181,13 @@ class Driver:
         event = self._event
         return Weights(None, 0) if event is None else Weights(event.epoch, event.seq)
 
-    def _verdict(self, stopped_at: Record | None, reached: int) -> Verdict:
+    def _verdict(self, stopped_at: Record | None, then: Sequence[Record]) -> Verdict:
         ends = [one for one in self._hooks if one.kind == "epoch_end"]
-        then = [one for one in ends if one.seq <= reached]
         monitor = next((one.monitor for one in self._callbacks if hasattr(one, "monitor")), None)
         value, best, best_epoch = self._monitored(monitor, ends, then)
         saved = None
         if stopped_at is not None and then:
-            saved = (self._hooks[-1].at - then[-1].at) / 1e6
+            saved = _seconds(self._hooks[self._hooks.index(then[-1]) :])
         restored = [one for one in self._acts if one.act == "set_weights"]
         rates = [one.seq for one in self._acts if one.act == "learning_rate"]
         return Verdict(
@@ -254,6 +208,7 @@ class Driver:
             restored_epoch=restored[-1].detail if restored else None,
             acts=[one for one in self._acts if one.act != "get_weights"],
             exact_until=rates[0] if rates else None,
+            unseen=self._fit.unseen if any(map(_asks_for_batches, self._callbacks)) else None,
         )
 
     def _monitored(
@@ -279,46 +234,13 @@ class Driver:
         return values[known[-1]][0], best[0], best[1]
 
 
-def _metrics(model: Mapping[str, Any]) -> list[Any]:
-    """What `model.metrics` was, as far as directions go: callbacks of mode `auto` look there."""
-    from keras.src.trainers import compile_utils
-
-    class Metrics(compile_utils.MetricsList):
-        def __init__(self, metrics: list[Any]) -> None:
-            self.metrics = metrics
-
-    return [Metrics([one for item in _flat(model.get("metrics")) if (one := _metric(item))])]
-
-
-def _flat(described: Any) -> Iterator[Any]:
-    if isinstance(described, Mapping) and "class" not in described:
-        described = list(described.values())
-    if isinstance(described, list):
-        for item in described:
-            yield from _flat(item)
-    elif described is not None:
-        yield described
-
-
-def _metric(described: Any) -> Any:
-    """A metric of Keras's by its description; None where it is the user's own."""
-    import keras
-
-    class Named:
-        def __init__(self, name: str, direction: Any) -> None:
-            self.name, self._direction = name, direction
-
-    name = described.get("class") if isinstance(described, Mapping) else described
-    accuracies = {"accuracy", "acc"}
-    if name in accuracies:
-        return Named(str(name), "up")
-    try:
-        found = keras.metrics.get(name)
-        found = found() if isinstance(found, type) else found
-    except (ValueError, TypeError):
-        return None
-    direction = getattr(found, "_direction", None)
-    if direction is None and not isinstance(found, keras.metrics.Metric):
-        direction = "down"  # a function that is a loss, too
-    shown = described.get("name") if isinstance(described, Mapping) else None
-    return Named(str(shown or (name if isinstance(described, str) else found.name)), direction)
+def _seconds(hooks: Sequence[Record]) -> float:
+    """How long a part of a fit took, without the time between attempts."""
+    return (
+        sum(
+            max(later.at - one.at, 0)
+            for one, later in pairwise(hooks)
+            if one.attempt == later.attempt
+        )
+        / 1e6
+    )

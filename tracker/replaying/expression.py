@@ -39,8 +39,9 @@ def parsed_callback(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise _mistake(text, (error.offset or 1) - 1, error.msg) from None
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        offset, message = getattr(error, "offset", 1) or 1, getattr(error, "msg", str(error))
+        raise _mistake(text, offset - 1, message) from None
     if isinstance(node, ast.Name):
         return node.id, [], {}
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
@@ -83,8 +84,8 @@ def made_callback(text: str, **more: Any) -> Any:
     made = getattr(keras.callbacks, name)
     try:
         return made(*positional, **(keywords | more))
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument(f"{name} cannot be made so: {error} {_takes(made)}") from None
+    except Exception as error:
+        raise InvalidArgument(f"{name} cannot be made so: {error}. {_takes(made)}") from error
 
 
 def callback_of_file(text: str) -> Callable[..., Any]:
@@ -156,7 +157,7 @@ def _takes(made: Callable[..., Any]) -> str:
 def _literal(text: str, node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise _mistake(
             text, node.col_offset, 'expected a literal: a number, a "text", True, False, None'
         ) from None

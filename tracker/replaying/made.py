@@ -11,7 +11,7 @@ import numpy as np
 from tracker.errors import InvalidArgument
 from tracker.event import Record
 from tracker.logs import encode
-from tracker.replaying.driver import Fit
+from tracker.replaying.fit import Fit
 
 
 def stream(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -213,7 +214,7 @@ def _seq(connection: Connection, run: Run, at: At) -> int:
     word = head.lower()
     if isinstance(at, int) or (colon and word == "seq") or text.isdecimal():
         digits = (rest if colon else text).strip()
-        seq = int(digits) if digits.lstrip("-").isdecimal() else None
+        seq = int(digits) if re.fullmatch(r"-?\d{1,19}", digits) else None
         if seq is None:
             raise InvalidArgument(f"{text!r} is no point of a run. {_EXPECTED}.")
         if not 1 <= seq <= last:

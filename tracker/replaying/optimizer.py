@@ -51,6 +51,7 @@ class StandInOptimizer:
         described: What the run tells of the optimizer: its class and configuration.
         logged: Learning rates that the run logged, by epoch.
         count: Counts its steps.
+        began: The rate when this fit began, where that is known.
         note: Takes the name of an act, and its detail.
     """
 
@@ -59,12 +60,15 @@ class StandInOptimizer:
         described: Mapping[str, Any],
         logged: Mapping[int | None, float],
         count: StepCount,
+        began: float | None,
         note: Callable[[str, Any], None],
     ) -> None:
         inner = described.get("inner_optimizer")  # a LossScaleOptimizer's
         if isinstance(inner, Mapping):
             described = inner.get("config") or {}
         self._rate = _rate(described.get(RATE))
+        if isinstance(began, int | float) and not callable(self._rate):
+            self._rate = float(began)  # earlier fits may have changed it
         self._accumulated = described.get("gradient_accumulation_steps") or 1
         self._logged, self._count, self._note = dict(logged), count, note
 

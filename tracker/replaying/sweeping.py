@@ -11,7 +11,8 @@ import pandas as pd
 from tracker.errors import InvalidArgument, ModelNeeded, RunNotFound, TrackerError
 from tracker.frames import typed
 from tracker.query import Store, latest_runs, opened_store, run_of
-from tracker.replaying.driver import driven, look_at_batches, stored_fit
+from tracker.replaying.driver import driven, look_at_batches
+from tracker.replaying.fit import stored_fit
 from tracker.replaying.verdict import Verdict
 from tracker.store.sql import SqlStore
 
@@ -31,6 +32,7 @@ _TYPES = {
     "best": "Float64",
     "best_epoch": "Int64",
     "restored_epoch": "Int64",
+    "exact": "boolean",
 }
 
 
@@ -62,7 +64,8 @@ def sweep(
         One row a run and value: `run` (if it is not one that was named alone), the argument,
         `stopped`, `epoch` (of the stop), `epochs` (until it), `saved_epochs`, `saved` (time),
         `value` (of what is monitored, there), `best` (of the whole fit), `best_epoch`,
-        `restored_epoch`; with several runs also `error`: why one could not be replayed.
+        `restored_epoch`, `exact` (see `Verdict`); with several runs also `error`: why one could
+        not be replayed.
 
     Raises:
         InvalidArgument: More than one argument is swept, or neither runs nor `where` are given,
@@ -142,7 +145,7 @@ def _row(one: Verdict | None) -> tuple[Any, ...]:
         return (None,) * len(_TYPES)
     saved = None if one.saved_seconds is None else round(one.saved_seconds * 1e6)
     return (one.stopped, one.epoch, one.epochs_then, one.saved_epochs, saved, one.value,
-            one.best, one.best_epoch, one.restored_epoch)  # fmt: skip
+            one.best, one.best_epoch, one.restored_epoch, one.exact)  # fmt: skip
 
 
 def parsed_sweep(text: str) -> tuple[str, list[Any]]:
@@ -171,7 +174,7 @@ def parsed_sweep(text: str) -> tuple[str, list[Any]]:
 def _value(text: str, whole: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise _mistake(whole) from None
 
 

@@ -50,6 +50,14 @@ class Verdict:
     #: The seq after which the stored values are not what a training with these callbacks had
     #: logged: they changed it. None: what is said is exact.
     exact_until: int | None
+    #: Why hooks of batches, which a callback looks at, are missing from the run (`batches=5`,
+    #: `pruned`); None: none are, or no callback does. Else what is said may not be so.
+    unseen: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether a training with these callbacks had done just this."""
+        return self.exact_until is None and self.unseen is None
 
     @property
     def saved_epochs(self) -> int:
@@ -97,6 +105,11 @@ class Verdict:
             parts.append(
                 f"What follows event {self.exact_until} is not exact: the values are those of the "
                 "training as it was, without that change."
+            )
+        if self.unseen is not None:
+            parts.append(
+                f"This may not be exact: a callback looks at batches, of which the run does not "
+                f"have all ({self.unseen})."
             )
         return " ".join(parts)
 
