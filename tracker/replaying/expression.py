@@ -31,6 +31,10 @@ _REFUSED = {
 }
 
 
+#: Arguments that name files or folders.
+_PATHS = ("filename", "filepath", "log_dir")
+
+
 def parsed_callback(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Class, positional and keyword arguments of an expression such as `EarlyStopping(patience=3)`.
 
@@ -83,7 +87,10 @@ def made_callback(text: str, **more: Any) -> Any:
         raise InvalidArgument(f"keras.callbacks has no {name}.{hint} There are: {known}.")
     made = getattr(keras.callbacks, name)
     try:
+        _check_paths(name, inspect.signature(made).bind(*positional, **(keywords | more)))
         return made(*positional, **(keywords | more))
+    except InvalidArgument:
+        raise
     except Exception as error:
         raise InvalidArgument(f"{name} cannot be made so: {error}. {_takes(made)}") from error
 
@@ -130,6 +137,14 @@ def callback_of_file(text: str) -> Callable[..., Any]:
         return callback
 
     return make
+
+
+def _check_paths(name: str, given: inspect.BoundArguments) -> None:
+    """Files are named: a number would be taken for an open one, such as the store's."""
+    for argument in _PATHS:
+        value = given.arguments.get(argument, "")
+        if not isinstance(value, str):
+            raise InvalidArgument(f"{argument} of {name} must be a text. Received: {value!r}.")
 
 
 def _run_file(path: Path) -> dict[str, Any]:
