@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -20,6 +21,8 @@ Durability = Literal["process", "power"]
 BEGIN = "tracker_begin"
 
 _BUSY_TIMEOUT_MS = 30_000
+#: Of SQLite's machine, between two looks at the clock: some tenths of a millisecond.
+_INSTRUCTIONS = 20_000
 _CONNECT_TIMEOUT_S = 5
 
 
@@ -44,8 +47,11 @@ class SQLiteDialect:
     # What any of its transactions does.
     snapshot: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, durability: Durability = "process") -> None:
+    def __init__(
+        self, durability: Durability = "process", reading_for: float | None = None
+    ) -> None:
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._reading_for = reading_for
 
     def engine(self, url: URL) -> Engine:
         """See `StoreDialect.engine`."""
@@ -53,6 +59,8 @@ class SQLiteDialect:
         event.listen(engine, "connect", self._connected)
         event.listen(engine, "checkout", _refuse_replaced_file)
         event.listen(engine, "begin", _begin_sqlite)
+        if self._reading_for is not None:
+            event.listen(engine, "begin", self._limit)
         return engine
 
     def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
@@ -71,9 +79,17 @@ class SQLiteDialect:
         cursor.execute("PRAGMA page_size = 8192")
         cursor.execute(f"PRAGMA synchronous = {self._synchronous}")
         cursor.execute("PRAGMA foreign_keys = ON")
+        if self._reading_for is not None:
+            cursor.execute("PRAGMA query_only = ON")
         (_, _, path), *_ = cursor.execute("PRAGMA database_list").fetchall()
         cursor.close()
         entry.info["file"] = (path, _identity(path))
+
+    def _limit(self, connection: Connection) -> None:
+        """Give the transaction up when its time is over."""
+        end = time.monotonic() + (self._reading_for or 0.0)
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
 
 
 class PostgreSQLDialect:
@@ -81,6 +97,9 @@ class PostgreSQLDialect:
 
     name = "postgresql"
     snapshot: ClassVar[dict[str, Any]] = {"isolation_level": "REPEATABLE READ"}
+
+    def __init__(self, reading_for: float | None = None) -> None:
+        self._reading_for = reading_for
 
     def engine(self, url: URL) -> Engine:
         """See `StoreDialect.engine`."""
@@ -95,12 +114,23 @@ class PostgreSQLDialect:
         }
         wanted = {key: value for key, value in defaults.items() if key not in url.query}
         # Server-side prepared statements break behind transaction-mode poolers.
-        return create_engine(url, connect_args={**wanted, "prepare_threshold": None})
+        engine = create_engine(url, connect_args={**wanted, "prepare_threshold": None})
+        if self._reading_for is not None:
+            event.listen(engine, "begin", self._limit)
+        return engine
 
     def insert_events(self, connection: Connection, run_id: int, records: Sequence[Record]) -> None:
         """See `StoreDialect.insert_events`: one parameter, so one round trip for any number."""
         batch = text_of(records).decode()
         connection.execute(_INSERT_POSTGRESQL, {"run_id": run_id, "batch": batch})
+
+    def _limit(self, connection: Connection) -> None:
+        """Have the server refuse what writes, and give up what takes too long."""
+        # In the transaction: settings of a session would stay behind in a pooler.
+        limit = round((self._reading_for or 0.0) * 1000)
+        connection.exec_driver_sql(
+            f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {limit}"
+        )
 
 
 # Taken apart as jsonb, which is parsed once for all fields. Logs are strings in it, so their
@@ -114,13 +144,22 @@ _INSERT_POSTGRESQL = text(
 )
 
 
-def store_dialect(url: URL, durability: Durability = "process") -> StoreDialect | None:
-    """The dialect of a URL's engine, or None for an engine that is not supported."""
+def store_dialect(
+    url: URL, durability: Durability = "process", reading_for: float | None = None
+) -> StoreDialect | None:
+    """The dialect of a URL's engine, or None for an engine that is not supported.
+
+    Args:
+        url: The URL.
+        durability: What commits survive.
+        reading_for: Only reads are let through, and a transaction (SQLite) or statement
+            (PostgreSQL) is given up after so many seconds. None: writes, too, and no limit.
+    """
     match url.get_backend_name():
         case "sqlite":
-            return SQLiteDialect(durability)
+            return SQLiteDialect(durability, reading_for)
         case "postgresql":
-            return PostgreSQLDialect()
+            return PostgreSQLDialect(reading_for)
     return None
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import exc
 from tracker.errors import (
     DriverMissing,
     InvalidStoreURL,
+    QueryTimeout,
     StoreBusy,
     StoreCorrupt,
     StoreFailure,
@@ -30,6 +31,7 @@ _SQLITE = {
     5: StoreBusy,  # BUSY
     6: StoreBusy,  # LOCKED
     8: StoreReadOnly,  # READONLY
+    9: QueryTimeout,  # INTERRUPT
     10: StoreFull,  # IOERR: what a full quota looks like under WAL
     11: StoreCorrupt,  # CORRUPT
     13: StoreFull,  # FULL
@@ -41,6 +43,7 @@ _SQLITE = {
 _UNREACHABLE = ("08", "57P01", "57P02", "57P03", "53300", "25006", "28")
 _BUSY = ("40001", "40P01", "40003", "55P03")
 _FULL = ("53100", "53200")
+_GIVEN_UP = ("57014",)
 
 #: What is said of the store, and the cure.
 _MESSAGES = {
@@ -64,6 +67,7 @@ _MESSAGES = {
         "cannot be reached",
         "Check that it is up and that the URL, the user and the password are right.",
     ),
+    QueryTimeout: ("gave a query up", "Ask for less."),
     StoreFailure: ("failed", "This is a fault of the tracker or of the database's set-up."),
 }
 
@@ -127,7 +131,12 @@ def _kind(error: exc.DBAPIError) -> type[TrackerError]:
         # Drivers give no SQLSTATE where the server said nothing, or was never reached.
         lost = isinstance(error, exc.OperationalError | exc.InterfaceError)
         return StoreUnreachable if lost else StoreFailure
-    for kind, states in ((StoreUnreachable, _UNREACHABLE), (StoreBusy, _BUSY), (StoreFull, _FULL)):
+    for kind, states in (
+        (StoreUnreachable, _UNREACHABLE),
+        (StoreBusy, _BUSY),
+        (StoreFull, _FULL),
+        (QueryTimeout, _GIVEN_UP),
+    ):
         if state.startswith(states):
             return kind
     return StoreReadOnly if state == "42501" else StoreFailure

@@ -29,7 +29,11 @@ _WAL_PAUSE_S = 0.05
 
 
 def open_store(
-    url: str | None = None, *, create: bool = False, durability: Durability = "process"
+    url: str | None = None,
+    *,
+    create: bool = False,
+    durability: Durability = "process",
+    reading_for: float | None = None,
 ) -> SqlStore:
     """Open a store whose tables are of this program's revision.
 
@@ -41,6 +45,8 @@ def open_store(
         url: The store's URL; default: see `tracker.location.store_url`.
         create: The caller is going to write.
         durability: What committed events survive: a killed process, or a power cut too.
+        reading_for: Refuse whatever writes, and give a read up after so many seconds, with
+            `QueryTimeout`.
 
     Raises:
         InvalidStoreURL: The URL cannot be understood, or its engine is not supported.
@@ -49,8 +55,8 @@ def open_store(
         SchemaMismatch: Its tables are missing, too old or too new.
     """
     full = normalize(url) if url else store_url()
-    create = create or full == default_store()
-    store = connect_store(full, create=create, durability=durability)
+    create = create or (full == default_store() and reading_for is None)
+    store = connect_store(full, create=create, durability=durability, reading_for=reading_for)
     try:
         if create and sqlite_path(full):
             _make_tables(store)
@@ -63,7 +69,11 @@ def open_store(
 
 
 def connect_store(
-    url: str, *, create: bool = False, durability: Durability = "process"
+    url: str,
+    *,
+    create: bool = False,
+    durability: Durability = "process",
+    reading_for: float | None = None,
 ) -> SqlStore:
     """A store at a full URL, whatever the revision of its tables.
 
@@ -72,7 +82,7 @@ def connect_store(
     Raises:
         InvalidStoreURL, DriverMissing, StoreUnreachable: As `open_store`.
     """
-    parsed, dialect = _parse(url, durability)
+    parsed, dialect = _parse(url, durability, reading_for)
     path = sqlite_path(url)
     if path and not create and not path.exists():
         raise StoreUnreachable(
@@ -124,13 +134,15 @@ def upgrade_store(
     return before, after
 
 
-def _parse(url: str, durability: Durability) -> tuple[URL, StoreDialect]:
+def _parse(
+    url: str, durability: Durability, reading_for: float | None = None
+) -> tuple[URL, StoreDialect]:
     with translated(url):
         try:
             parsed = make_url(url)
         except ValueError:  # from int(port)
             raise InvalidStoreURL(f"The port of {mask_url(url)} is not a number.") from None
-        dialect = store_dialect(parsed, durability)
+        dialect = store_dialect(parsed, durability, reading_for)
     if "@" in (parsed.host or ""):  # a part of the password, which the driver would print
         raise InvalidStoreURL(
             f"The user or the password of {mask_url(url)} has an '@'. Write it as %40."
