@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint types imports pytest faults bench bench-peers clean
+.PHONY: help demo test lint types imports assets pytest faults bench bench-peers clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,7 +53,13 @@ imports: $(VENV)/test.stamp  ## Check that dependencies point one way
 	$(BIN)/pip install --quiet --no-deps --target build/imports .
 	cd build/imports && '$(CURDIR)/$(BIN)/lint-imports' --config '$(CURDIR)/pyproject.toml'
 
-pytest: $(VENV)/test.stamp  ## Run the tests
+assets: $(VENV)/assets.stamp  ## Fetch what the page of `tracker ui` takes from others
+
+$(VENV)/assets.stamp: package-lock.json tools/assets.py | $(VENV)/test.stamp
+	$(BIN)/python tools/assets.py
+	@touch $@
+
+pytest: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Run the tests
 	$(BIN)/python -m pytest
 
 faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
@@ -73,4 +79,4 @@ bench-peers: $(PEERS)/peers.stamp  ## Measure other trackers on the same stream,
 	$(PEERS)/bin/python -m benchmarks.peers
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info node_modules tracker/web/vendor

@@ -28,6 +28,7 @@ from . import (
     runs,
     sql,
     timing,
+    ui,
     watch,
 )
 from .options import StoreOption, choose_store
@@ -83,6 +84,7 @@ watch.add_to(runs.app)
 replay.add_to(app)
 care.add_to(app)
 sql.add_to(app)
+ui.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ type. What hooks logged is in them; the data of facts is not, which no frame has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,12 @@ class Columns:
             self.layouts,
             {name: array.filter(wanted) for name, array in self.values.items()},
         )
+
+    def named(self, names: Collection[str]) -> Columns:
+        """The same events, of what they logged only these."""
+        layouts = [tuple(name for name in keys if name in names) for keys in self.layouts]
+        values = {name: array for name, array in self.values.items() if name in names}
+        return Columns(self.fields, self.layout, layouts, values)
 
     def of(self, name: str) -> pa.Array:
         """What these events logged under a name; nulls where it is none of theirs."""

@@ -357,7 +357,8 @@ def metrics(
         parts, thinned = [], []
         for one in asked:
             found = _run(opened, one)
-            parts.append(_metrics_of(opened, found, _METRIC_KINDS[source], attempts))
+            kinds = _METRIC_KINDS[source]
+            parts.append(_named(opened, found, kinds, attempts, None if estimate else wanted))
             if estimate:
                 records = _fetch(opened, found, _select_events(found.id, kind=ESTIMATE_KINDS))
                 estimates = estimates_of(found.name, records, wanted)
@@ -455,9 +456,13 @@ def _long_frame(
 
 
 def _metrics_of(
-    store: SqlStore, run: Run, kinds: Sequence[str], attempts: Attempts
+    store: SqlStore,
+    run: Run,
+    kinds: Sequence[str],
+    attempts: Attempts,
+    names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The tidy values of one run."""
+    """The tidy values of one run; of all metrics, or of these at least."""
     needed = sorted({"call_began", "train_batch_end", "epoch_end", *kinds})
     # Of several attempts some values count and others do not, which records tell.
     if run.state.attempt == 1 and _is_long(run, needed):
@@ -466,7 +471,9 @@ def _metrics_of(
 
         began = _fetch(store, run, _select_events(run.id, kind="call_began"))
         with store.snapshot() as connection:
-            pieces = read_columns(connection, run, wanted=lambda piece: piece.of_kinds(needed))
+            pieces = read_columns(
+                connection, run, wanted=lambda piece: piece.of_kinds(needed), names=names
+            )
         if pieces is not None:
             return metric_frame_of(run.name, pieces, began, kinds)
     records = _fetch(store, run, _select_events(run.id, kind=needed))
@@ -494,6 +501,20 @@ def _fetch(
         as_today = upcaster(connection, run)
         records = [Record(*row) for row in connection.execute(ordered)]
     return as_today(records if tail is None else records[::-1])
+
+
+def _named(
+    store: SqlStore,
+    run: Run,
+    kinds: Sequence[str],
+    attempts: Attempts,
+    names: Sequence[str] | None,
+) -> pd.DataFrame:
+    """The tidy values of one run: of these metrics, or where one is missing, of all."""
+    frame = _metrics_of(store, run, kinds, attempts, names)
+    if names is None or set(names) <= set(frame["metric"].unique()):
+        return frame
+    return _metrics_of(store, run, kinds, attempts)
 
 
 def _only(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -126,6 +126,7 @@ def read_columns(
     after: int = 0,
     until: int | None = None,
     wanted: Callable[[Columns], Any] | None = None,
+    names: Collection[str] | None = None,
 ) -> list[Columns] | None:
     """A run's events in pieces: from its chunks, and from its events where there are none.
 
@@ -135,12 +136,15 @@ def read_columns(
         after: Only those with `seq > after`.
         until: Only those with `seq <= until`.
         wanted: Tells of a piece which events are; see `Columns.where`.
+        names: Of what was logged only these.
 
     Returns:
         Pieces in order; None where logs cannot be columns.
     """
     try:
         pieces = stream_columns(connection, run, after=after, until=until)
+        if names is not None:
+            pieces = (piece.named(names) for piece in pieces)
         return [piece if wanted is None else piece.where(wanted(piece)) for piece in pieces]
     except NotColumnar:
         return None

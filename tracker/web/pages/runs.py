@@ -1,0 +1,151 @@
+"""The list of runs, as a table or as a grid of curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tracker.grouping import metric_names
+from tracker.listing import LENGTH, TIME, Listing, param_columns
+from tracker.search import found_listing, found_runs
+from tracker.store.port import Run
+from tracker.store.sql import SqlStore
+from tracker.web.api.curves import AXIS, SMOOTH
+from tracker.web.pages.page import page
+from tracker.web.parameters import Parameter
+
+#: Rows that a page has at first, and that each scroll adds.
+ROWS = 100
+#: Runs and metrics that the grid of curves draws.
+_CURVES, _CARDS = 10, 24
+
+STATUSES = ("running", "finished", "failed", "interrupted", "crashed", "lost")
+_USUAL = ("status", "name", "experiment", "started", "duration", "epochs")
+_HIDDEN = frozenset({"id", "events", "attempt", "error", "host", "uuid", "heartbeat", "group",
+                     "rank", "note", "archived"})  # fmt: skip
+_METRICS = 6
+
+_WHERE = Parameter("where", "A filter.")
+_STATUS = Parameter("status", "Only of this status.", choices=STATUSES)
+_SORT = Parameter("sort", "Fields, - before one for the greatest first.")
+_COLUMNS = Parameter("cols", "Columns, with commas between them.")
+_AFTER = Parameter("after", "The run behind which the rows begin.")
+_VIEW = Parameter("view", "A table, or curves.", default="table", choices=("table", "charts"))
+_METRIC = Parameter("metric", "Whose small curve each row has.", default="val_loss")
+_LOG = Parameter("log", "Whether values are shown on a logarithmic scale.", "flag", False)
+
+
+class Cell(NamedTuple):
+    """A value, and how it is shown."""
+
+    value: Any
+    #: text, number, time (microseconds), length (seconds), status or name.
+    kind: str
+
+
+class Row(NamedTuple):
+    """A run in the table."""
+
+    uuid: str
+    name: str
+    cells: Sequence[Cell]
+
+
+def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
+    found = _found(store, asked, ROWS + 1)
+    shown, more = found[:ROWS], len(found) > ROWS
+    listing, columns = _listing(store, shown, asked["cols"])
+    values: dict[str, Any] = {
+        "rows": _rows(listing, columns, shown),
+        "columns": columns,
+        "numbers": {name for name in columns if _kind(listing, name) in ("number", "length")},
+        "more": shown[-1].uuid if more else None,
+        "statuses": STATUSES,
+        "choices": _choices(listing, shown),
+    }
+    if asked["view"] == "charts":
+        values["metrics"] = _metrics(shown[:_CURVES])
+        values["drawn"] = _CURVES
+    else:
+        values["metric_names"] = metric_names(store=store)[:500]
+    return "runs.html", values
+
+
+def _more(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
+    """The rows behind those that a page has."""
+    found = _found(store, asked, ROWS + 1)
+    shown = found[:ROWS]
+    listing, columns = _listing(store, shown, asked["cols"])
+    return "runs_rows.html", {
+        "rows": _rows(listing, columns, shown),
+        "columns": columns,
+        "more": shown[-1].uuid if len(found) > ROWS else None,
+    }
+
+
+def _found(store: SqlStore, asked: Mapping[str, Any], limit: int) -> list[Run]:
+    where, status = asked["where"], asked["status"]
+    if status is not None:
+        if where is not None:
+            found_runs(store, where=where, limit=0)  # a mistake is shown in what was written
+        own = f'status = "{status}"'
+        where = own if where is None else f"({where}) and {own}"
+    return found_runs(store, where=where, sort=asked["sort"], limit=limit, after=asked["after"])
+
+
+def _listing(
+    store: SqlStore, runs: Sequence[Run], columns: str | None
+) -> tuple[Listing, Sequence[str]]:
+    """The runs as columns, and which of them are shown."""
+    listing = found_listing(store, runs)
+    if columns is None:
+        metrics = [name for name in listing.columns if name not in {*_USUAL, *_HIDDEN}]
+        return listing, [*_USUAL, *metrics[:_METRICS]]
+    chosen = found_listing(store, runs, columns=columns)
+    names = list(chosen.columns)
+    # Whatever is chosen, a row has its run's name and status.
+    names = [*(name for name in ("status", "name") if name not in names), *names]
+    return Listing({**listing.columns, **chosen.columns}, listing.rows), names
+
+
+def _rows(listing: Listing, columns: Sequence[str], runs: Sequence[Run]) -> list[Row]:
+    cells = [
+        [Cell(value, kind) for value in listing.columns[name].data]
+        for name, kind in ((name, _kind(listing, name)) for name in columns)
+    ]
+    return [
+        Row(run.uuid, run.name, [column[place] for column in cells])
+        for place, run in enumerate(runs)
+    ]
+
+
+def _kind(listing: Listing, name: str) -> str:
+    if name in ("status", "name"):
+        return name
+    dtype = listing.columns[name].dtype
+    kinds = {TIME: "time", LENGTH: "length", "Int64": "number", "float64": "number"}
+    return kinds.get(dtype, "text")
+
+
+def _choices(listing: Listing, runs: Sequence[Run]) -> list[str]:
+    """What the column chooser offers, of the runs that are shown."""
+    own = [name for name in listing.columns if name not in ("status", "name")]
+    return list(dict.fromkeys([*own, *param_columns(runs)]))[:300]
+
+
+def _metrics(runs: Sequence[Run]) -> list[str]:
+    """The metrics of some runs, those that most have first."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for phase, metric in run.state.metrics:
+            name = metric if phase == "train" else f"test_{metric}"
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: (-counts[name], name))[:_CARDS]
+
+
+_PARAMETERS = (_WHERE, _STATUS, _SORT, _COLUMNS, _METRIC, _AFTER, _VIEW, AXIS, SMOOTH, _LOG)
+
+ROUTES = [
+    page("/runs", _runs, _PARAMETERS),
+    page("/runs/more", _more, _PARAMETERS),
+]

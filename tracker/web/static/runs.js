@@ -1,0 +1,77 @@
+// The list of runs: which are selected, small curves, chosen columns, the grid of curves.
+
+import { address, api, banner } from "./page.js";
+
+const SPARK = { width: 90, height: 20, edge: 2 };
+
+function selected() {
+  return [...document.querySelectorAll(".pick:checked, .runs-list .drawn:checked")].map((one) => one.value);
+}
+
+function tellSelection() {
+  const form = document.getElementById("compare");
+  if (!form) return;
+  const runs = selected();
+  form.elements.runs.value = runs.join(",");
+  form.querySelector("button").disabled = runs.length < 2;
+  document.getElementById("selected").textContent =
+    runs.length < 2 ? "Select two runs or more to compare them." : `${runs.length} runs selected.`;
+}
+
+function draw(svg, values, metric) {
+  const low = Math.min(...values), high = Math.max(...values);
+  const x = (place) => SPARK.edge + (place / Math.max(values.length - 1, 1)) * (SPARK.width - 2 * SPARK.edge);
+  const y = (value) => SPARK.height - SPARK.edge - ((value - low) / (high - low || 1)) * (SPARK.height - 2 * SPARK.edge);
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", values.map((value, place) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" "));
+  for (const [name, value] of [["fill", "none"], ["stroke", "currentColor"], ["stroke-width", "1.5"]]) line.setAttribute(name, value);
+  svg.replaceChildren(line);
+  svg.setAttribute("aria-label", `${metric} from ${values[0].toPrecision(4)} to ${values.at(-1).toPrecision(4)}`);
+}
+
+async function sparks() {
+  const metric = document.getElementById("found")?.dataset.metric;
+  const rows = [...document.querySelectorAll("tr[data-run]:not([data-sparked])")].slice(0, 100);
+  if (!rows.length || !metric) return;
+  for (const row of rows) row.dataset.sparked = "";
+  try {
+    const values = await api("/sparks", { run: rows.map((row) => row.dataset.run), metric });
+    for (const row of rows) {
+      const own = values[row.dataset.run];
+      if (own?.length > 1) draw(row.querySelector(".spark"), own, metric);
+    }
+  } catch (error) {
+    banner(error.message);
+  }
+}
+
+function chooseColumns() {
+  const chosen = [...document.querySelectorAll("#chooser input:checked")].map((one) => one.value);
+  const link = document.getElementById("chosen");
+  if (!link) return;
+  const query = new URLSearchParams(location.search);
+  if (chosen.length) query.set("cols", ["status", "name", ...chosen].join(","));
+  else query.delete("cols");
+  link.href = address("/runs") + `?${query}`;
+}
+
+async function grid() {
+  const cards = document.querySelector(".cards");
+  if (!cards) return;
+  const { drawGrid } = await import("./grid.js");
+  drawGrid(cards, [...document.querySelectorAll(".runs-list .drawn")]);
+}
+
+function begin() {
+  tellSelection();
+  sparks();
+  grid();
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".pick, .drawn")) tellSelection();
+  if (event.target.matches(".drawn")) grid();
+  if (event.target.closest("#chooser")) chooseColumns();
+});
+document.addEventListener("htmx:afterSettle", begin);
+begin();
