@@ -88,7 +88,6 @@ def _settings(
 
     try:
         from tracker.web.assets import missing
-
         from tracker.web.settings import Settings
     except ImportError as error:
         raise ExtraMissing(

@@ -11,12 +11,18 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.faults.ledger import LEDGER
 from tests.postgres import PostgresServer, installations, running_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.browser import Seen
 
 # Machines are noisy, and examples of real databases are slow.
 settings.register_profile(
@@ -88,3 +94,40 @@ def postgres_server(postgres_servers: PostgresServers) -> PostgresServer:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a fresh empty database."""
     return postgres_server.create_database()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import chromium
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def seen() -> Iterator[list[Seen]]:
+    """What the pages of a test did; checked when it is over."""
+    pages: list[Seen] = []
+    yield pages
+    for one in pages:
+        one.check()
+
+
+@pytest.fixture
+def page(browser: Browser, seen: list[Seen]) -> Iterator[Page]:
+    """A new page; errors in its console and requests to other hosts fail the test."""
+    from tests.browser import watched
+
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    made = context.new_page()
+    made.set_default_timeout(15_000)
+    seen.append(watched(made))
+    yield made
+    context.close()
