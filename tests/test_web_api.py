@@ -11,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from starlette.testclient import TestClient
 
 import tracker
+from tests.browser import served
 from tests.streams import Stream, fit_stream, identity
 from tracker.plots.bands import banded, smoothed
 from tracker.store.opening import connect_store, upgrade_store
@@ -87,7 +90,7 @@ def test_one_run(client: TestClient) -> None:
     assert (state["kind"], state["epoch"]) == ("epoch_end", 0)
 
 
-def test_curves(client: TestClient) -> None:
+def test_curves(client: TestClient, url: str) -> None:
     """All values where there are few; else no more than asked for, and no extreme is lost."""
     asked: dict[str, Any] = {"run": ["run-1", "run-2", "empty"], "metric": "loss"}
     lines = client.get("/api/v1/curves", params=asked).json()["lines"]
@@ -98,12 +101,8 @@ def test_curves(client: TestClient) -> None:
     assert lines[0]["x"] == [40, 80]
     assert lines[0]["low"] is None
     batches = client.get("/api/v1/curves", params={**asked, "source": "batch", "points": 10}).json()
-    whole, line = (
-        tracker.metrics("run-2", source="batch", store=client.app.state.context.store),
-        (  # type: ignore[attr-defined]
-            batches["lines"][1]
-        ),
-    )
+    line = batches["lines"][1]
+    whole = tracker.metrics("run-2", source="batch", store=url)
     values = whole[whole["phase"] == "train"]["value"]
     assert len(line["x"]) <= 16
     assert min(one for one in line["low"] if one is not None) == pytest.approx(values.min())
@@ -159,7 +158,7 @@ def test_runs_side_by_side(client: TestClient) -> None:
     """The first divergence, and what differs."""
     found = client.get("/api/v1/diff", params={"a": "run-1", "b": "run-2"}).json()
     assert not found["equal"]
-    assert found["first"]["seq_a"]
+    assert found["first"]["what"] == "only in b"
     rows = client.get("/api/v1/compare", params={"run": ["run-1", "run-2"]}).json()
     lr = next(row for row in rows if row["name"] == "lr")
     assert (lr["run-1"], lr["run-2"]) == (0.1, 0.2)
@@ -167,7 +166,12 @@ def test_runs_side_by_side(client: TestClient) -> None:
 
 def test_what_if(client: TestClient) -> None:
     """The answer of a replay."""
-    asked = {"callback": "EarlyStopping", "monitor": "val_loss", "mode": "max", "patience": 0}
+    asked: dict[str, Any] = {
+        "callback": "EarlyStopping",
+        "monitor": "val_loss",
+        "mode": "max",
+        "patience": 0,
+    }
     found = client.get("/api/v1/runs/run-2/what-if", params=asked).json()
     assert found["epochs"] == 4
     assert found["text"].startswith("EarlyStopping would")
@@ -236,14 +240,45 @@ def test_values_of_parameters() -> None:
         "x": 1e-3,
         "many": ["a", "b"],
     }
-    for wrong in ("1.0", "１", "1_0", " 1", "1e1", "0x1", "9" * 50):
+    for wrong in ("1.0", "\uff11", "1_0", " 1", "1e1", "0x1", "9" * 50):
         with pytest.raises(ValueError, match="n must be an integer from -5 to 9"):
             values_of(given, {}, [("n", wrong)])
 
 
-_SCHEMA = schemathesis.openapi.from_dict(
-    __import__("tracker.web.openapi", fromlist=["document"]).document(ENDPOINTS, "")
+@pytest.fixture(scope="module")
+def api_schema(url: str) -> Iterator[Any]:
+    """The description that a real server gives of itself."""
+    with served(application(Settings(store=url))) as address:
+        yield schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        (one.path, mode)
+        for one in ENDPOINTS
+        for mode in schemathesis.GenerationMode
+        if one.all_parameters or mode is schemathesis.GenerationMode.POSITIVE
+    ],
 )
+def test_answers_are_as_described(
+    api_schema: Any, path: str, mode: schemathesis.GenerationMode
+) -> None:
+    """Whatever is asked, in its words or not: no fault, and no answer that is not described.
+
+    That a text is no run, or no filter, no description can tell.
+    """
+    asked = api_schema[path]["GET"].as_strategy(generation_mode=mode)
+
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
+    @given(case=asked)
+    def check(case: Any) -> None:
+        # A field that a form left empty is none, whatever its type.
+        empty = "" in (case.query or {}).values()
+        more = [negative_data_rejection] if empty else []
+        case.call_and_validate(excluded_checks=[positive_data_acceptance, *more])
+
+    check()
 
 
 def test_every_address_is_described(client: TestClient) -> None:

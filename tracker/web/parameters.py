@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 from tracker.errors import InvalidArgument
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _LONGEST = 2_000
 
 
@@ -117,7 +118,7 @@ def _value(one: Parameter, text: str) -> Any:
 def _number(one: Parameter, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) and len(text) < 40 else math.nan
     whole = one.kind == "integer"
-    wrong = not math.isfinite(value) or (whole and not text.lstrip("+-").isdecimal())
+    wrong = not math.isfinite(value) or (whole and not _INTEGER.fullmatch(text))
     low = -math.inf if one.least is None else one.least
     high = math.inf if one.most is None else one.most
     if wrong or not low <= value <= high:
