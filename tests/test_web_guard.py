@@ -17,6 +17,7 @@ from tracker.store.opening import connect_store, upgrade_store
 from tracker.web import guard
 from tracker.web.application import application
 from tracker.web.settings import Settings
+from tracker.web.templating import asset
 
 _TOKEN = "a token of some length"
 
@@ -44,7 +45,7 @@ def client(store: str, **more: Any) -> Iterator[TestClient]:
 def test_other_names_are_refused(store: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that somebody else's DNS leads here gets nothing, of pages, files nor the API."""
     with client(store) as made:
-        for path in ("/runs", "/static/page.css", "/api/v1/runs", "/none"):
+        for path in ("/runs", asset("page.css"), "/api/v1/runs", "/none"):
             answer = made.get(path, headers={"Host": host})
             assert answer.status_code == 421
             assert "run" not in answer.text.replace("runs", "")
@@ -89,7 +90,7 @@ def test_other_sites_are_refused(
 def test_it_only_reads(store: str, method: str) -> None:
     """Every other method is refused, everywhere."""
     with client(store) as made:
-        for path in ("/runs", "/api/v1/runs", "/static/page.css"):
+        for path in ("/runs", "/api/v1/runs", asset("page.css")):
             answer = made.request(method, path)
             assert answer.status_code == 405
             assert answer.headers["Allow"] == "GET, HEAD"
@@ -107,7 +108,7 @@ def test_the_store_is_opened_for_reading_only(store: str) -> None:
 def test_a_token_is_wanted_once(store: str) -> None:
     """In the address it is taken, becomes a cookie that no script reads, and leaves the address."""
     with client(store, token=_TOKEN) as made:
-        for path in ("/runs", "/static/page.css", "/api/v1/runs", "/api/v1/live?run=run"):
+        for path in ("/runs", asset("page.css"), "/api/v1/runs", "/api/v1/live?run=run"):
             assert made.get(path).status_code == 401
         assert made.get("/runs?token=wrong").status_code == 401
         assert made.get("/runs", headers={"Cookie": f"{guard.COOKIE}={_TOKEN}"}).status_code == 401
@@ -132,7 +133,7 @@ def test_every_answer_has_its_limits(store: str) -> None:
     """Pages, files, JSON, refusals and faults: a strict policy, no sniffing, no frames."""
     with client(store) as made:
         made.app.state.context.close()  # type: ignore[attr-defined]
-        for path in ("/runs", "/static/page.css", "/api/v1/runs", "/none", "/runs?where=("):
+        for path in ("/runs", asset("page.css"), "/api/v1/runs", "/none", "/runs?where=("):
             headers = made.get(path).headers
             policy = headers["Content-Security-Policy"]
             assert "default-src 'self'" in policy
@@ -187,7 +188,7 @@ def test_a_prefix_is_in_every_address(store: str) -> None:
             assert found
             assert all(one.startswith(("/tracker/", "#")) for one in found), found
             assert made.get(f"{base}/api/v1/runs").status_code == 200
-            assert made.get(f"{base}/static/page.css").status_code == 200
+            assert made.get(base + asset("page.css")).status_code == 200
         servers = made.get("/tracker/api/v1/openapi.json").json()["servers"]
         assert servers == [{"url": "/tracker/api/v1"}]
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from tracker.errors import TrackerError
 from tracker.web import live, openapi, pages
@@ -23,7 +24,7 @@ from tracker.web.encoding import json_bytes
 from tracker.web.guard import Guard
 from tracker.web.problems import on_http_error, on_tracker_error
 from tracker.web.settings import Settings, settings_of_environment
-from tracker.web.templating import STATIC
+from tracker.web.templating import STATIC, mark
 
 
 def application(settings: Settings) -> Starlette:
@@ -59,8 +60,8 @@ def _routes() -> list[BaseRoute]:
         Route("/api/v1/openapi.json", _openapi),
         *live.ROUTES,
         *(one.route() for one in ENDPOINTS),
-        Mount("/static", _Files(directory=STATIC)),
-        Mount("/vendor", _Files(directory=VENDOR, check_dir=False)),
+        Mount("/assets/{mark}/static", _Files(directory=STATIC)),
+        Mount("/assets/{mark}/vendor", _Files(directory=VENDOR, check_dir=False)),
     ]
 
 
@@ -76,7 +77,8 @@ async def _openapi(request: Request) -> Response:
 class _Files(StaticFiles):
     """Files whose addresses change when they do: they may be kept for ever."""
 
-    def file_response(self, *arguments: object, **more: object) -> Response:
-        answer = super().file_response(*arguments, **more)  # type: ignore[arg-type]
-        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        if scope["path_params"].get("mark") == mark():
+            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return answer

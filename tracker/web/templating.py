@@ -58,12 +58,23 @@ def _environment() -> Environment:
 
 
 @cache
+def mark() -> str:
+    """Changes whenever one of the static files does.
+
+    It is a folder of their addresses, so that modules which import each other by relative
+    addresses are never of two versions.
+    """
+    digest = sha256()
+    for folder in (STATIC, VENDOR):
+        for file in sorted(folder.glob("*")):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def asset(name: str) -> str:
-    """The path of a static file, with a part that changes when the file does."""
-    file = (VENDOR if name.startswith("vendor/") else STATIC) / name.removeprefix("vendor/")
-    mark = sha256(file.read_bytes()).hexdigest()[:12] if file.exists() else "missing"
-    folder = "vendor" if name.startswith("vendor/") else "static"
-    return f"/{folder}/{name.removeprefix('vendor/')}?v={mark}"
+    """The path of a static file."""
+    folder, _, rest = name.rpartition("/")
+    return f"/assets/{mark()}/{folder or 'static'}/{rest}"
 
 
 def number(value: Any) -> str:
@@ -104,5 +115,5 @@ def shown(value: Any) -> str:
     if isinstance(value, str | int) or value is None:
         return "" if value is None else str(value)
     if isinstance(value, Iterable) and not isinstance(value, dict):
-        return ", ".join(map(shown, value))
+        return ", ".join("None" if one is None else shown(one) for one in value)
     return str(value)

@@ -63,3 +63,8 @@ def unquoted(text: str) -> str:
     return _ESCAPED[quote].sub(
         lambda match: quote if match[1] is None else _ESCAPES.get(match[1], match[0]), body
     )
+
+
+def quoted(text: str) -> str:
+    """A text as it is written in a filter."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'

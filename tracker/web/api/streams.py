@@ -16,10 +16,18 @@ from tracker.web.parameters import Parameter
 
 #: Greater seqs are in no store.
 MOST = 2**53
+#: Events that are answered where nobody says how many.
+_USUAL = 1000
 
 
-def _events(store: SqlStore, run: str, kind: list[str], **asked: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = query.events(run, kind=kind or None, logs="dict", store=store, **asked)
+def _events(
+    store: SqlStore, run: str, kind: list[str], limit: int | None, tail: int | None, **asked: Any
+) -> pd.DataFrame:
+    if limit is None and tail is None:
+        limit = _USUAL
+    frame: pd.DataFrame = query.events(
+        run, kind=kind or None, limit=limit, tail=tail, logs="dict", store=store, **asked
+    )
     return frame
 
 
@@ -43,7 +51,14 @@ ENDPOINTS = (
             Parameter("until", "Only those up to this seq.", "integer", least=0, most=MOST),
             Parameter("call", "Only of this call.", "integer", least=0, most=2**31 - 1),
             Parameter("epoch", "Only of this epoch.", "integer", least=0, most=2**53),
-            Parameter("limit", "At most so many.", "integer", 1000, least=1, most=10_000),
+            Parameter(
+                "limit",
+                f"The first ones, so many; default: {_USUAL}.",
+                "integer",
+                least=1,
+                most=10_000,
+            ),
+            Parameter("tail", "Only the last ones, so many.", "integer", least=1, most=10_000),
         ),
         is_table=True,
         schema={"type": "array", "items": {"type": "object"}},

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 from tracker.grouping import metric_names
 from tracker.listing import LENGTH, TIME, Listing, param_columns
+from tracker.plots.figure import PALETTE
 from tracker.search import found_listing, found_runs
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 from tracker.web.api.curves import AXIS, SMOOTH
+from tracker.web.pages.figures import LOG, metrics_of
 from tracker.web.pages.page import page
 from tracker.web.parameters import Parameter
 
@@ -32,7 +34,6 @@ _COLUMNS = Parameter("cols", "Columns, with commas between them.")
 _AFTER = Parameter("after", "The run behind which the rows begin.")
 _VIEW = Parameter("view", "A table, or curves.", default="table", choices=("table", "charts"))
 _METRIC = Parameter("metric", "Whose small curve each row has.", default="val_loss")
-_LOG = Parameter("log", "Whether values are shown on a logarithmic scale.", "flag", False)
 
 
 class Cell(NamedTuple):
@@ -64,8 +65,8 @@ def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
         "choices": _choices(listing, shown),
     }
     if asked["view"] == "charts":
-        values["metrics"] = _metrics(shown[:_CURVES])
-        values["drawn"] = _CURVES
+        values["metrics"] = metrics_of(shown[:_CURVES])[:_CARDS]
+        values |= {"drawn": _CURVES, "palette": PALETTE}
     else:
         values["metric_names"] = metric_names(store=store)[:500]
     return "runs.html", values
@@ -133,17 +134,7 @@ def _choices(listing: Listing, runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys([*own, *param_columns(runs)]))[:300]
 
 
-def _metrics(runs: Sequence[Run]) -> list[str]:
-    """The metrics of some runs, those that most have first."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        for phase, metric in run.state.metrics:
-            name = metric if phase == "train" else f"test_{metric}"
-            counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: (-counts[name], name))[:_CARDS]
-
-
-_PARAMETERS = (_WHERE, _STATUS, _SORT, _COLUMNS, _METRIC, _AFTER, _VIEW, AXIS, SMOOTH, _LOG)
+_PARAMETERS = (_WHERE, _STATUS, _SORT, _COLUMNS, _METRIC, _AFTER, _VIEW, AXIS, SMOOTH, LOG)
 
 ROUTES = [
     page("/runs", _runs, _PARAMETERS),

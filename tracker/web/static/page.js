@@ -67,7 +67,8 @@ document.getElementById("theme").addEventListener("click", () => {
 localTimes(document);
 document.addEventListener("htmx:load", (event) => localTimes(event.target));
 document.addEventListener("htmx:responseError", (event) => {
-  const target = document.querySelector("#problem");
+  // Pages of ours, whose texts are escaped; a piece shows by itself what is wrong with it.
+  const own = event.detail.target, target = own.matches("[data-piece]") ? own : document.querySelector("#problem");
   if (target) target.innerHTML = event.detail.xhr.responseText;
 });
 document.addEventListener("htmx:afterRequest", (event) => {

@@ -55,22 +55,35 @@ function chooseColumns() {
   link.href = address("/runs") + `?${query}`;
 }
 
-async function grid() {
+let grid;
+
+async function curves() {
   const cards = document.querySelector(".cards");
   if (!cards) return;
-  const { drawGrid } = await import("./grid.js");
-  drawGrid(cards, [...document.querySelectorAll(".runs-list .drawn")]);
+  const { Grid } = await import("./curves.js");
+  const { shade } = await import("./charts.js");
+  const { x, smooth, log, palette } = cards.dataset;
+  if (grid?.place !== cards) {
+    grid = new Grid(cards, { axis: x, smooth, log: Boolean(log), sync: "grid", legend: false });
+    grid.place = cards;
+  }
+  // A run keeps its colour whatever else is drawn: its place in the list says it.
+  const all = [...document.querySelectorAll(".runs-list .drawn")], colours = palette.split(" ");
+  all.forEach((one, place) => {
+    one.parentElement.querySelector(".swatch").style.background = shade(colours[place % colours.length]);
+  });
+  grid.show(all.filter((one) => one.checked).map((one) => one.value), all.map((one) => one.value));
 }
 
 function begin() {
   tellSelection();
   sparks();
-  grid();
+  curves();
 }
 
 document.addEventListener("change", (event) => {
   if (event.target.matches(".pick, .drawn")) tellSelection();
-  if (event.target.matches(".drawn")) grid();
+  if (event.target.matches(".drawn")) curves();
   if (event.target.closest("#chooser")) chooseColumns();
 });
 document.addEventListener("htmx:afterSettle", begin);
