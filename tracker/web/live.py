@@ -125,6 +125,8 @@ async def _live(request: Request) -> Response:
                     message = await asyncio.wait_for(queue.get(), _QUIET)
                 except TimeoutError:
                     yield b": still here\n\n"
+                except asyncio.CancelledError:
+                    return  # the server stops: whoever listens comes back by themselves
                 else:
                     yield _message(message)
 

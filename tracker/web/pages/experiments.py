@@ -44,7 +44,11 @@ def _experiment(
             {
                 "run": run,
                 "best": value,
-                "params": run.state.params,
+                "params": {
+                    key: item
+                    for key, item in run.state.params.items()
+                    if not key.startswith("model.")
+                },
             }
             for run, value in ranked[:_ROWS]
         ],

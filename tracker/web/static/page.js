@@ -40,7 +40,8 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-function localTimes(within) {
+/** Times in the reader's zone. */
+export function localTimes(within) {
   for (const one of within.querySelectorAll("time[datetime]:not([data-local])")) {
     const when = new Date(one.dateTime);
     if (!Number.isNaN(when.valueOf())) {

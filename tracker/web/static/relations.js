@@ -78,7 +78,7 @@ function scatter(across, up, runs, colour) {
 export async function relate(place, uuids, palette) {
   let rows;
   try {
-    rows = await api("/compare", { run: uuids });
+    rows = await api("/compare", { run: uuids, all: true });
   } catch (error) {
     place.replaceChildren(element("p", { className: "problem", textContent: error.message }));
     return;
@@ -87,7 +87,8 @@ export async function relate(place, uuids, palette) {
   const runs = names.map((name, number) => ({ name, uuid: uuids[number] }));
   const value = (one) => (one === null || typeof one === "number" || typeof one === "string" ? one : JSON.stringify(one));
   const of = (section) => rows.filter((row) => row.section === section).map((row) => axis(row.name, names.map((name) => value(row[name]))));
-  const params = of("params"), metrics = of("metrics").filter((one) => one.values.some((item) => typeof item === "number"));
+  const differ = (one) => new Set(one.values).size > 1;
+  const params = of("params").filter(differ), metrics = of("metrics").filter((one) => one.values.some((item) => typeof item === "number"));
   if (!params.length || !metrics.length) {
     place.replaceChildren(element("p", { className: "quiet", textContent: !params.length ? "No param differs between these runs." : "None of these runs has a metric." }));
     return;

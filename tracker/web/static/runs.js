@@ -26,6 +26,8 @@ function draw(svg, values, metric) {
   line.setAttribute("points", values.map((value, place) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" "));
   for (const [name, value] of [["fill", "none"], ["stroke", "currentColor"], ["stroke-width", "1.5"]]) line.setAttribute(name, value);
   svg.replaceChildren(line);
+  svg.removeAttribute("aria-hidden");
+  svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `${metric} from ${values[0].toPrecision(4)} to ${values.at(-1).toPrecision(4)}`);
 }
 

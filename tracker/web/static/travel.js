@@ -1,6 +1,6 @@
 // A run in time: a slider, keys and play over its stream.
 
-import { address, api, banner, element } from "./page.js";
+import { address, api, banner, element, localTimes } from "./page.js";
 import { Card } from "./curves.js";
 import { calmly, follow } from "./live.js";
 
@@ -33,6 +33,7 @@ const renew = calmly(async () => {
   }
   problem.replaceChildren();
   place.replaceChildren(piece.content);
+  localTimes(place);
   const { seq, last } = shown();
   slider.max = last;
   if (at === wanted) {
