@@ -140,7 +140,7 @@ def test_the_command(tmp_path: Path) -> None:
     shown = command("replay", "run", "--at", "epoch:0", "--store", url).stdout
     assert "epoch     0" in shown
     assert "val_loss  0.5, best 0.5 in epoch 0" in shown
-    facts = json.loads(command("replay", "run", "-f", "json", "--store", url).stdout)
+    facts = json.loads(command("replay", "run", "--at", "end", "-f", "json", "--store", url).stdout)
     assert facts["seq"] == len(records)
     assert facts["best"]["val_loss"]["epoch"] == 0
     assert (

@@ -48,7 +48,7 @@ function whatIf(form) {
       card ??= new Card(section, { axis: "epoch", height: 220 });
       card.metric = metric;
       await card.load([form.dataset.run]);
-      const acts = verdict.acts.filter((one) => one.epoch !== null && one.act !== "stop");
+      const acts = verdict.acts.filter((one) => one.epoch !== null && one.act !== "stop_training");
       const marks = acts.slice(0, 40).map((one) => ({ x: one.epoch, text: one.act, quiet: true }));
       if (verdict.stopped && verdict.epoch !== null) marks.push({ x: verdict.epoch, text: `stopped in epoch ${verdict.epoch}` });
       if (verdict.best_epoch !== null) marks.push({ x: verdict.best_epoch, text: `best in epoch ${verdict.best_epoch}`, quiet: true });
