@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 from tracker.store import schema
+from tracker.web import assets
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 def test_the_wheel_works_anywhere(tmp_path: Path) -> None:
     """Built from a copy, installed in a new venv: the command, migrations and marker are there."""
     source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "node_modules")
     shutil.copytree(ROOT, source, ignore=ignored)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(source)],
@@ -36,6 +37,14 @@ def test_the_wheel_works_anywhere(tmp_path: Path) -> None:
         "tracker/journal/writer.py",
         "tracker/migrations/versions/0001_runs_and_events.py",
     } <= names
+    # The page: our own files, those that were fetched for it, and their licences.
+    web = ROOT / "tracker" / "web"
+    files = [
+        one for folder in ("static", "templates", "vendor") for one in (web / folder).iterdir()
+    ]
+    assert {f"tracker/web/{one.relative_to(web)}" for one in files} <= names
+    vendored = {one.name for one in (web / "vendor").iterdir()}
+    assert {*assets.NAMES, "LICENSE.htmx.txt", "LICENSE.uPlot.txt"} <= vendored
     tops = {name.split("/")[0] for name in names}
     assert tops == {"tracker", "keras_event_tracker-0.1.0.dist-info"}
 

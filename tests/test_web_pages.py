@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -407,7 +408,11 @@ def _closed_while_hidden(page: Page, app: Any) -> None:
             " configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }",
             hidden,
         )
-        _wait_for(lambda count=count: len(listeners) == count)
+        _wait_for(partial(_has, listeners, count))
+
+
+def _has(listeners: Collection[Any], count: int) -> bool:
+    return len(listeners) == count
 
 
 def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any] | None = None) -> None:
