@@ -195,7 +195,10 @@ def _line(call: _Call, *, done: bool = False) -> str:
 
 
 def _value(value: Any) -> str:
+    from tracker.logs import as_double
+
     if isinstance(value, int | float):
+        value = as_double(value)
         return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
     return cell(value)
 

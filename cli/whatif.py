@@ -33,7 +33,8 @@ def makers(
         # Keras's own callbacks need no backend, and this one is there at once.
         os.environ.setdefault("KERAS_BACKEND", "numpy")
     made = [partial(made_callback, one) for one in expressions or []]
-    return [*made, *(callback_of_file(one) for one in files or [])]
+    with _hooks_called():
+        return [*made, *(callback_of_file(one) for one in files or [])]
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def _hooks_called() -> Iterator[None]:
             yield
     except TrackerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         notes = " ".join(getattr(error, "__notes__", []))
         if not notes:
             raise

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -13,12 +14,11 @@ import pytest
 from matplotlib.image import imread
 
 import tracker
-from tests.streams import fit_stream, identity
+from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import tracker as command
 from tests.test_metrics import losses, store_run
 from tracker.errors import ExtraMissing, InvalidArgument, UnknownColumn
-from tracker.plots.curves import smoothed
-from tracker.plots.thinning import thinned
+from tracker.plots.bands import smoothed
 from tracker.store.opening import open_store
 
 NAN = math.nan
@@ -34,7 +34,7 @@ def test_the_lines(home: Path) -> None:
     ]  # fmt: skip
     assert figure.series[1].y.tolist() == pytest.approx([3.0, NAN], nan_ok=True)
     assert figure.series[3].y.tolist() == pytest.approx([NAN, 2.0], nan_ok=True)
-    assert figure.notes == ("2 values are not finite: not drawn.",)
+    assert figure.notes == ("2 values are not finite, or too great: not drawn.",)
     assert tracker.plot("a", "loss", x="step").figure.series[0].x.tolist() == [2.0, 4.0]
     assert tracker.plot("a", "loss", x="time").figure.series[0].x.tolist() == [0.004, 0.006]
 
@@ -46,8 +46,10 @@ def test_batches(home: Path) -> None:
     store.close()
     train, validation = tracker.plot("made", source="batch").figure.series
     assert (train.metric, validation.metric) == ("loss", "val_loss")
-    assert train.x.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3])
-    assert validation.y.tolist() == [0.5, 0.5]
+    # Between two epochs is a gap, in which the validation was.
+    assert train.x.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 5 / 6, 1, 4 / 3, 5 / 3])
+    assert np.flatnonzero(np.isnan(train.y)).tolist() == [3]
+    assert validation.y.tolist() == pytest.approx([0.5, NAN, 0.5], nan_ok=True)
 
 
 def test_smoothing() -> None:
@@ -57,16 +59,58 @@ def test_smoothing() -> None:
     )
 
 
-def test_thinning_keeps_ends_peaks_and_gaps() -> None:
-    """Of many points the highest and lowest are kept, and what breaks the line."""
-    y = np.sin(np.arange(100_000) / 50.0)
-    y[[40_000, 60_001]] = NAN
-    y[70_123] = 9.0
-    x, kept = thinned(np.arange(100_000.0), y, 1000)
-    assert len(kept) < 1100
-    assert np.nanmax(kept) == 9.0
-    assert x[np.isnan(kept)].tolist() == [40_000, 60_001]
-    assert (x[0], x[-1]) == (0, 99_999)
+def test_many_batches_are_a_mean_and_a_band(home: Path, tmp_path: Path) -> None:
+    """No extreme is lost, whatever draws it; fits stay apart, and gaps stay gaps."""
+    stream = Stream()
+    stream.add("run_began", {"version": 2, "name": "long"})
+    for call in (1, 2):
+        stream.add("call_began", {"phase": "train"}, call=call)
+        stream.add("train_begin", call=call)
+        for batch in range(20_000):
+            value = 9.0 if batch == 12_345 and call == 2 else math.sin(batch / 50)
+            stream.add("train_batch_end", {"loss": value}, call=call, epoch=0, batch=batch)
+        stream.add("epoch_end", {"loss": 0.5}, call=call, epoch=0)
+    store = open_store(create=True)
+    store.append(identity("long"), stream.records, expected_seq=0)
+    store.close()
+    plot = tracker.plot("long", "loss", source="batch", x="epoch")
+    (line,) = plot.figure.series
+    assert line.low is not None
+    assert line.high is not None
+    assert len(line.x) == len(line.y) == len(line.low) == len(line.high) < 5_000
+    assert np.nanmax(line.high) == 9.0
+    assert np.nanmin(line.low) == pytest.approx(-1, abs=1e-3)
+    assert np.nanmax(line.y) < 5
+    back = np.flatnonzero(np.diff(line.x) < 0)
+    assert len(back) == 1
+    assert np.isnan(line.y[back[0] : back[0] + 2]).any()
+    for ending in ("png", "svg", "html"):
+        assert plot.save(tmp_path / f"c.{ending}").stat().st_size > 0
+    assert "tonexty" in (tmp_path / "c.html").read_text()
+    steps = tracker.plot("long", "loss", source="batch", x="step").figure.series[0].x
+    assert steps[-1] == pytest.approx(40_000, abs=30)
+
+
+def test_values_that_are_too_great(home: Path, tmp_path: Path) -> None:
+    """What has no room on an axis of doubles is left out with a note; nothing fails over it."""
+    records: list[dict[str, Any]] = [
+        {"loss": 10**400},
+        {"loss": 1e308},
+        {"loss": -1e308},
+        {"loss": 1.0},
+        {"loss": 2.0},
+    ]
+    store_run("great", records)
+    plot = tracker.plot("great")
+    assert plot.figure.notes == ("3 values are not finite, or too great: not drawn.",)
+    assert "great" in str(plot)
+    for ending in ("png", "svg", "html"):
+        assert plot.save(tmp_path / f"c.{ending}").stat().st_size > 0
+    for arguments in (
+        ("metrics", "best"), ("metrics", "list"), ("metrics", "plot"), ("runs", "show"),
+        ("replay", "--speed", "max"),
+    ):  # fmt: skip
+        command(*arguments, "great")
 
 
 def test_wrong_arguments(home: Path) -> None:
@@ -129,7 +173,9 @@ def test_nothing_finite(home: Path, tmp_path: Path) -> None:
     for ending in ("png", "svg", "html"):
         assert plot.save(tmp_path / f"c.{ending}").stat().st_size > 0
     store_run("below", losses(-1.0, 10.0), 2)
-    assert "1 value is not finite, or not above 0" in str(tracker.plot("below", log=True))
+    assert "1 value is not finite, too great, or not above 0" in str(
+        tracker.plot("below", log=True)
+    )
 
 
 def test_the_command_writes_files(home: Path, tmp_path: Path) -> None:
@@ -150,9 +196,13 @@ def test_in_a_notebook(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = plot._repr_mimebundle_(include=None, exclude=None)
     assert bundle["image/png"].startswith("iVBOR")
     assert "<b>" not in json.dumps(bundle["application/vnd.plotly.v1+json"]["data"])
-    for name in ("tracker.plots.html", "tracker.plots.image", "tracker.plots.thinning"):
+    monkeypatch.delitem(sys.modules, "tracker.plots.image", raising=False)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "matplotlib", None)
+        assert list(plot._repr_mimebundle_()) == ["text/plain", "application/vnd.plotly.v1+json"]
+    for name in ("tracker.plots.html", "tracker.plots.image"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    for name in ("plotly", "plotly.graph_objects", "matplotlib", "tsdownsample"):
+    for name in ("plotly", "plotly.graph_objects", "matplotlib"):
         monkeypatch.setitem(sys.modules, name, None)
     assert list(plot._repr_mimebundle_()) == ["text/plain"]
     with pytest.raises(ExtraMissing, match=r"pip install 'keras-event-tracker\[plots\]'"):

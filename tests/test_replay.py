@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,16 @@ import numpy as np
 import pytest
 
 import tracker
+from cli import whatif
 from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import tracker as command
+from tracker.description import describe_model
 from tracker.errors import InvalidArgument, ModelNeeded, RunNotFound
-from tracker.replaying.driver import look_at_batches
+from tracker.logs import decode, encode
+from tracker.replaying.directions import direction_of, model_metrics
+from tracker.replaying.driver import driven, look_at_batches
 from tracker.replaying.expression import made_callback, parsed_callback
+from tracker.replaying.fit import fit_of
 from tracker.replaying.sweeping import parsed_sweep
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
@@ -240,6 +246,7 @@ def test_logs_are_copies(recorded: SqlStore) -> None:
         ("EarlyStopping(**{})", "not \\*\\*"),
         ("EarlyStoping(patience=1)", "Did you mean EarlyStopping"),
         ("EarlyStopping(patence=1)", "It takes: monitor"),
+        ("EarlyStopping(patience=1, patience=2)", r"patience is given twice\.\n.*\n {28}\^"),
         ("RemoteMonitor()", "another machine"),
         ("CSVLogger(3)", "filename of CSVLogger must be a text"),
         ("ModelCheckpoint(filepath=3)", "filepath of ModelCheckpoint must be a text"),
@@ -355,6 +362,8 @@ def test_many_runs_at_once(tmp_path: Path) -> None:
             tracker.sweep(["empty"], stopping, store=store)
         with pytest.raises(RunNotFound, match="No run is chosen"):
             tracker.sweep(None, stopping, where="epochs > 99", store=store)
+        with pytest.raises(InvalidArgument, match="'run-1' is there more than once"):
+            tracker.sweep(["run-1", "run-2", 1], stopping, store=store)
         with pytest.raises(InvalidArgument, match="not both"):
             tracker.sweep(["run-1"], stopping, where="epochs > 3", store=store)
     done = command(
@@ -431,6 +440,42 @@ def test_callbacks_of_a_file(recorded: SqlStore, tmp_path: Path) -> None:
     assert "There is no file" in asked("Until", code=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def set_params(self, params): raise KeyError('mine')", "'mine' In set_params of Mine"),
+        ("def set_model(self, model): raise KeyError('mine')", "'mine' In set_model of Mine"),
+        ("def __init__(self): 1 / 0", "made so: ZeroDivisionError: division by zero, in line 4"),
+        ("def on_epoch_end(self, *_): raise SystemExit(3)", "Exit: 3 In on_epoch_end of Mine, at"),
+        ("raise SystemExit(4)", "cannot be run: SystemExit: 4, in line 4"),
+        ("patience = 1", None),
+    ],
+)
+def test_errors_of_callbacks_of_a_file(
+    recorded: SqlStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    code: str,
+    message: str | None,
+) -> None:
+    """They are told as the callback's, wherever they come from; what the file prints is no data."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        f"import keras\nprint('hello')\nclass Mine(keras.callbacks.Callback):\n    {code}\n"
+    )
+
+    def ask() -> None:
+        made = whatif.makers(None, [f"{path}:Mine"])
+        whatif.write_verdict("plain", made, None, "json", None, recorded)
+
+    if message is None:
+        ask()
+        assert json.loads(capsys.readouterr().out)["epochs"] == EPOCHS
+    else:
+        with pytest.raises(InvalidArgument, match=message):
+            ask()
+
+
 def test_sweeps_as_they_are_written() -> None:
     """Ranges with their ends, steps, lists; what is none is refused."""
     assert parsed_sweep("patience=1..4") == ("patience", [1, 2, 3, 4])
@@ -485,6 +530,10 @@ def test_the_rate_is_the_one_of_the_fit(tmp_path: Path) -> None:
         {"callbacks": [keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=9)]},
     )
     with contextlib.closing(store):
+        for call in (1, 2, 3):
+            assert tracker.replay("recorded", [cutting()], call=call, store=store).assumed_rate is (
+                None
+            )
         first = tracker.replay("recorded", [cutting()], call=1, store=store).acts[0]
         assert first.detail == pytest.approx(0.2 * 0.9 ** (first.epoch or 0) / 2, rel=1e-6)
         second = tracker.replay("recorded", [cutting()], call=2, store=store).acts[0]
@@ -560,18 +609,284 @@ def test_batches_that_were_not_recorded_are_missed(tmp_path: Path) -> None:
         assert not tracker.replay("recorded", [by_batch], store=store).exact
 
 
-@pytest.mark.usefixtures("home")
-def test_directions_of_metrics_with_arguments(tmp_path: Path) -> None:
+def test_directions_of_metrics_with_arguments() -> None:
     """Mode auto knows those of metrics that cannot be made without."""
     import keras
 
-    metrics = [keras.metrics.R2Score(), keras.metrics.SpecificityAtSensitivity(0.5, name="spec")]
-    store = recording(tmp_path, {}, metrics=metrics)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    metrics = [
+        keras.metrics.R2Score(),
+        keras.metrics.SpecificityAtSensitivity(0.5, name="spec"),
+        keras.metrics.MeanIoU(num_classes=2),
+        keras.metrics.OneHotIoU(2, [0], name="hot"),
+        keras.metrics.MeanAbsoluteError(),
+    ]
+    model.compile("sgd", "mse", metrics=metrics)
+    shown = model_metrics(describe_model(model))
+    for one in metrics:
+        found = direction_of(shown, f"val_{one.name}")
+        assert found == one._direction, one.name
+
+
+@pytest.mark.usefixtures("home")
+def test_the_best_is_what_the_callback_takes_for_better(tmp_path: Path) -> None:
+    """Where the name of a metric does not tell, the callback that was driven does."""
+    import keras
+
+    class Own(keras.callbacks.EarlyStopping):
+        pass
+
+    class Plain(keras.callbacks.Callback):
+        monitor = "pp"
+
+    store = recording(tmp_path, {}, metrics=[keras.metrics.R2Score(name="pp")])
     with contextlib.closing(store):
-        for name in ("val_r2_score", "val_spec"):
-            live = keras.callbacks.EarlyStopping(name)
-            tracker.replay("recorded", [live], store=store)
-            assert live.monitor_op(2, 1)
+        events = store.read(tracker.query.run_of("recorded", store=store).uuid, batches=False)
+        values = [decode(one.logs)["pp"] for one in events if one.kind == "epoch_end"]
+        for made in (Own, keras.callbacks.EarlyStopping):
+            stopping = made("pp", patience=99)
+            verdict = tracker.replay("recorded", [stopping], store=store)
+            assert verdict.best == stopping.best == max(values) != min(values)
+        assert tracker.replay("recorded", [Plain()], store=store).best == max(values)
+        least = Own("pp", mode="min", patience=99)
+        row = tracker.sweep("recorded", lambda: least, store=store).iloc[0]
+        assert row["best"] == min(values)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_second_model_has_its_own_metrics_and_optimizer(tmp_path: Path) -> None:
+    """Directions, the schedule of rates and the number of steps are those of the fit's model."""
+    import keras
+
+    x, y = np.arange(24.0).reshape(8, 3) / 24, np.eye(2)[[0, 1] * 4]
+    rates = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
+    first, second = (
+        keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)]) for _ in range(2)
+    )
+    first.compile("sgd", "mse")
+    second.compile(keras.optimizers.SGD(rates), "mse", metrics=["accuracy"])
+    seen: list[Any] = []
+
+    class Sees(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            optimizer = self.model.optimizer
+            rate = float(np.asarray(optimizer.learning_rate))
+            seen.append((int(optimizer.iterations), pytest.approx(rate)))
+
+    url = f"sqlite:///{tmp_path}/two.db"
+    with tracker.run(name="two", store=url) as run:
+        for model, callbacks in ((first, []), (second, [Sees()]), (first, []), (second, [Sees()])):
+            model.fit(x, y, epochs=2, batch_size=4, verbose=0, callbacks=[*callbacks, run])
+    live, seen[:] = seen[:], []
+    with contextlib.closing(tracker.open_store(url)) as store:
+        for call in (2, 4):
+            stopping = keras.callbacks.EarlyStopping("accuracy")
+            tracker.replay("two", [stopping, Sees()], call=call, store=store)
+            assert stopping.monitor_op(2, 1)
+        assert seen == live
+        with pytest.raises(InvalidArgument, match="which two never logged"):
+            tracker.replay("two", [keras.callbacks.EarlyStopping("accuracy")], store=store)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_rate_that_the_run_does_not_tell(tmp_path: Path) -> None:
+    """One that a callback may have changed, and did not log, is assumed: the verdict says so."""
+    import keras
+
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.optimizer.learning_rate = 0.3 * 0.9**epoch
+
+    class Asks(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            assert self.model.optimizer.learning_rate > 0
+
+    def cutting(patience: int = 0) -> Any:
+        return keras.callbacks.ReduceLROnPlateau("loss", patience=patience, min_delta=9)
+
+    store = recording(tmp_path, {"callbacks": [Sets()]}, {"callbacks": []})
+    with contextlib.closing(store):
+        verdict = tracker.replay("recorded", [cutting()], store=store)
+        assert not verdict.exact
+        assert verdict.assumed_rate == pytest.approx(0.3)
+        assert "0.3 was assumed" in str(verdict)
+        assert tracker.replay("recorded", [Asks()], store=store).assumed_rate is not None
+        # What never sets it does nothing with it; what sets it without asking assumes nothing.
+        assert tracker.replay("recorded", [cutting(99)], store=store).exact
+        assert tracker.replay("recorded", [Sets()], store=store).assumed_rate is None
+        assert tracker.replay("recorded", [Asks()], call=2, store=store).exact
+        records = list(store.read(tracker.query.run_of("recorded", store=store).uuid))
+    old = [
+        one._replace(logs=encode({k: v for k, v in decode(one.logs).items() if k != "callbacks"}))
+        for one in records
+    ]
+    verdict = driven(fit_of("old", old, call=2), [cutting()])
+    assert (verdict.exact, verdict.assumed_rate is None) == (False, False)
+
+
+def test_what_changes_the_training_otherwise(recorded: SqlStore) -> None:
+    """Attributes that are set, and weights in the middle, end exactness from there on."""
+    import keras
+
+    class Freezes(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                self.model.trainable = False
+                self.model.optimizer.clipnorm = 0.1
+                assert not self.model.trainable
+
+    class Swaps(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                self.model.set_weights(self.model.get_weights())
+
+    class Begins(keras.callbacks.Callback):
+        def set_model(self, model: Any) -> None:
+            super().set_model(model)
+            model.trainable = False
+
+    verdict = tracker.replay("plain", [Freezes()], store=recorded)
+    details = [(one.act, one.epoch, one.detail) for one in verdict.acts]
+    assert details == [
+        ("set_attribute", 1, "model.trainable"), ("set_attribute", 1, "model.optimizer.clipnorm"),
+    ]  # fmt: skip
+    assert verdict.exact_until == verdict.acts[0].seq
+    assert "It would have set model.trainable in epoch 1." in str(verdict)
+    verdict = tracker.replay("plain", [Swaps()], store=recorded)
+    assert (verdict.exact, verdict.exact_until) == (False, verdict.acts[0].seq)
+    verdict = tracker.replay("plain", [Begins()], store=recorded)
+    assert not verdict.exact
+    assert "would have set model.trainable." in str(verdict)
+    restoring = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
+    verdict = tracker.replay("plain", [restoring], store=recorded)
+    assert (verdict.exact, verdict.restored_epoch) == (True, restoring.best_epoch)
+
+
+def test_a_run_that_has_not_had_its_epochs(recorded: SqlStore, tmp_path: Path) -> None:
+    """That it did not stop says nothing of epochs that were planned and never came."""
+    import keras
+
+    class Dies(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                raise RuntimeError("mine")
+
+    def asked(name: str, store: SqlStore) -> Any:
+        return tracker.replay(name, [keras.callbacks.EarlyStopping(patience=50)], store=store)
+
+    assert asked("plain", recorded).planned is None
+    store = recording(tmp_path, {"callbacks": [keras.callbacks.EarlyStopping(patience=0)]})
+    with contextlib.closing(store):
+        verdict = asked("recorded", store)
+        assert (verdict.planned, verdict.ending) == (8, "finished")
+        told = f"ended after {verdict.epochs} of 8 epochs that were planned: what"
+        assert verdict.epochs < 8
+        assert told in str(verdict)
+    with pytest.raises(RuntimeError, match="mine"):
+        recording(tmp_path, {"callbacks": [Dies()]})
+    with contextlib.closing(tracker.open_store(f"sqlite:///{tmp_path}/recorded.db")) as store:
+        verdict = asked("recorded-2", store)
+        assert (verdict.planned, verdict.ending) == (8, "failed")
+        assert "ended after 2 of 8 epochs that were planned (failed)" in str(verdict)
+        stream = Stream()
+        stream.add("run_began", {"version": 2})
+        stream.add("call_began", {"phase": "train", "epochs": 9, "initial_epoch": 3}, call=1)
+        stream.add("train_begin", call=1)
+        for epoch in (3, 4):
+            stream.add("epoch_begin", call=1, epoch=epoch)
+            stream.add("epoch_end", {"val_loss": 1.0}, call=1, epoch=epoch)
+        now = time.time_ns() // 1000
+        going = [one._replace(at=now) for one in stream.records]
+        store.append(identity("going", 7), going, expected_seq=0)
+        verdict = asked("going", store)
+        assert (verdict.planned, verdict.ending) == (6, "running")
+        assert "is still going on: it has had 2 of 6 epochs" in str(verdict)
+        stream.add("call_began", {"phase": "test"}, call=2)
+        store.append(identity("dead", 8), stream.records, expected_seq=0)
+        assert asked("dead", store).ending == "died"
+
+
+def test_a_monitor_that_was_never_logged(recorded: SqlStore) -> None:
+    """It is refused, with the metrics that there are; in a sweep each run says so."""
+    import keras
+
+    class Adds(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["mine"] = epoch
+
+    class Watches(keras.callbacks.EarlyStopping):
+        pass
+
+    for mode in ("min", "auto"):
+        stopping = keras.callbacks.EarlyStopping("val_los", mode=mode)
+        with pytest.raises(InvalidArgument, match=r"plain never logged\..* mean val_loss"):
+            tracker.replay("plain", [stopping], store=recorded)
+    with (
+        pytest.warns(UserWarning, match="not available"),
+        pytest.raises(InvalidArgument, match="There are: accuracy, loss, mae, val_accuracy"),
+    ):
+        tracker.replay("plain", [Watches("nothing", mode="min")], store=recorded)
+    added = keras.callbacks.EarlyStopping("mine", mode="min", patience=2)
+    assert tracker.replay("plain", [Adds(), added], store=recorded).epoch == 2
+    always = keras.callbacks.ModelCheckpoint("x{epoch}.keras", monitor="nothing", mode="min")
+    assert len(tracker.replay("plain", [always], store=recorded).acts) == EPOCHS
+    rate = keras.callbacks.EarlyStopping("learning_rate", mode="max", patience=1)
+    cutting = keras.callbacks.ReduceLROnPlateau("loss")
+    assert tracker.replay("plain", [cutting, rate], store=recorded).epoch == 1
+    records = [one._replace(logs=one.logs.replace("val_loss", "other")) for one in fit_stream()]
+    recorded.append(identity("other", 9), records, expected_seq=0)
+    frame = tracker.sweep(
+        ["plain", "other"], keras.callbacks.EarlyStopping, store=recorded, patience=[1]
+    )
+    assert frame["error"].isna().to_list() == [True, False]
+    assert "never logged" in frame["error"][1]
+
+
+def test_idioms_of_live_callbacks(recorded: SqlStore) -> None:
+    """The rate is as good as Keras's variable, and the model has the history of a fit."""
+    import keras
+
+    class Idioms(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Any] = []
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            history = self.model.history
+            self.seen.append((list(history.epoch), sorted(history.history)))
+            losses = history.history.get("loss", [0.0])
+            self.seen.append((len(losses), losses[:1]))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            optimizer = self.model.optimizer
+            rate = optimizer.learning_rate
+            self.seen.append((len(self.model.history.epoch), rate.numpy(), float(rate)))
+            rate.assign(keras.ops.multiply(rate, 0.5))
+            assert float(rate) == optimizer.learning_rate.numpy()
+            rate.assign_add(1.0)
+            rate.assign_sub(0.5)
+            self.seen += [rate.numpy().dtype, float(rate), int(optimizer.iterations.numpy())]
+            self.seen.append(float(keras.ops.multiply(optimizer.iterations, 2)))
+
+    live, again = Idioms(), Idioms()
+    train(live)
+    verdict = tracker.replay("plain", [again], store=recorded)
+    assert len(again.seen) == len(live.seen)
+    # Only until the first change of the rate are losses those of the training without.
+    assert again.seen[:2] == live.seen[:2]
+    for one, other in zip(again.seen, live.seen, strict=True):
+        if not isinstance(one, tuple) or not isinstance(one[-1], list):
+            assert one == pytest.approx(other) if not isinstance(one, np.dtype) else one == other
+    assert [one.act for one in verdict.acts[:3]] == ["learning_rate"] * 3
+    own = keras.callbacks.History()
+    first: list[Any] = []
+
+    class Looks(keras.callbacks.Callback):
+        def set_model(self, model: Any) -> None:
+            first.append(model.history)
+
+    tracker.replay("plain", [Looks(), own], store=recorded)
+    assert first == [own]
 
 
 def test_what_a_callback_prints_is_no_data(recorded: SqlStore, tmp_path: Path) -> None:

@@ -260,6 +260,8 @@ class TrackerCallback(keras.callbacks.Callback):
         self._writer: RunWriter | None = None
         self._finalizer: Any = None
         self._sampler: BatchSampler | None = None
+        #: What the run began with: calls tell what is different in them.
+        self._described: dict[str, Any] = {}
         #: Takes a batch hook: kind, batch, logs.
         self._record: Callable[[str, int, Any], None] = _record_nothing
         #: Two threads may come with the first call at the same time.
@@ -295,6 +297,7 @@ class TrackerCallback(keras.callbacks.Callback):
 
     def _begin_new_run(self) -> None:
         frame = _keras_frame()
+        self._described = describe_model(self._model, compute=not in_child())
         trial = describe_trial(frame.f_locals.get("callbacks")) if frame else {}
         one_of_many = worker()
         found = self._find_run()
@@ -316,7 +319,7 @@ class TrackerCallback(keras.callbacks.Callback):
                 "tags": self._tags,
                 "batches": self._batches,
                 "outputs": self._outputs,
-                "model": describe_model(self._model, compute=not in_child()),
+                "model": self._described,
                 "environment": environment(),
             },
             resumed=take_over(before, self._store, self._durability) if before else None,
@@ -351,7 +354,9 @@ class TrackerCallback(keras.callbacks.Callback):
             method = frame.f_code.co_name
             data |= {
                 "method": method,
-                **describe_call(frame.f_locals, method, compute=not in_child()),
+                **describe_call(
+                    frame.f_locals, method, model=self._described, compute=not in_child()
+                ),
             }
         with writer.recorder.lock:
             dead = writer.recorder.first_dead(place)

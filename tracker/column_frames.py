@@ -13,7 +13,7 @@ import pyarrow as pa
 from tracker.columns import FIELDS, Columns
 from tracker.event import PHASES, Record
 from tracker.frames import EVENT_TYPES, METRIC_TYPES, column_of, free_name
-from tracker.logs import decode_many, from_plain
+from tracker.logs import as_double, decode_many, from_plain
 from tracker.steps import planned_steps
 
 _TIME = "datetime64[us, UTC]"
@@ -186,7 +186,7 @@ def _long(piece: Columns, step: np.ndarray[Any, np.dtype[np.float64]]) -> dict[s
                 found = _objects(array)
                 are = np.array([isinstance(value, int | float) for value in found], bool)
                 numbers = np.array(
-                    [float(value) for value in found if isinstance(value, int | float)]
+                    [as_double(value) for value in found if isinstance(value, int | float)]
                 )
                 own = own[are]
             rows.append(own)

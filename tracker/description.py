@@ -70,18 +70,24 @@ def describe_model(model: Any, *, compute: bool = True) -> dict[str, Any]:
 
 
 def describe_call(
-    arguments: Mapping[str, Any], method: str, *, compute: bool = True
+    arguments: Mapping[str, Any],
+    method: str,
+    *,
+    model: Mapping[str, Any] | None = None,
+    compute: bool = True,
 ) -> dict[str, Any]:
     """What is known of a call from the variables of Keras's own `fit`, `evaluate`, `predict`.
 
     Args:
         arguments: Its local variables when the begin hook is called.
         method: Its name.
+        model: What `describe_model` said of the run's model.
         compute: Whether the backend may be asked for values; see `describe_model`.
 
     Returns:
         Its arguments that are not None, and `batch_size` and, of a fit, the `learning_rate` that
-        it begins with, where they are known.
+        it begins with, the classes of its `callbacks`, and `metrics` and `optimizer` where those
+        of the model are not what `model` says; as far as they are known.
     """
     probes: dict[str, Callable[[], Any]] = {
         name: (lambda name=name: arguments[name])  # type: ignore[misc]
@@ -92,7 +98,40 @@ def describe_call(
     probes["class_weight"] = lambda: True if arguments.get("class_weight") else None
     if method == "fit" and compute:
         probes["learning_rate"] = lambda: float(arguments["self"].optimizer.learning_rate)
+    if method == "fit":
+        probes["callbacks"] = lambda: [_home(one) for one in arguments["callbacks"].callbacks]
+        if model is not None:
+            probes["metrics"] = lambda: _other_metrics(arguments["self"], model)
+        if model is not None and compute:
+            probes["optimizer"] = lambda: _other_optimizer(arguments["self"], model)
     return _probed(probes)
+
+
+def _home(callback: Any) -> str:
+    """The class of a callback, Keras's own by their public name."""
+    made = type(callback)
+    keras = made.__module__.startswith(("keras.src.callbacks.", "tf_keras.src.callbacks."))
+    return f"{'keras.callbacks' if keras else made.__module__}.{made.__qualname__}"
+
+
+def _other_metrics(model: Any, known: Mapping[str, Any]) -> Any:
+    """The compiled metrics, if they are not the known ones; none are an empty list."""
+    found = _plain(_named(model._compile_config.config.get("metrics"))) or []  # noqa: SLF001
+    return None if found == (known.get("metrics") or []) else found
+
+
+def _other_optimizer(model: Any, known: Mapping[str, Any]) -> Any:
+    """The optimizer, if it is not the known one; earlier fits may have changed a learning rate."""
+    found = _plain(_configured(model.optimizer))
+    return None if _without_rate(found) == _without_rate(known.get("optimizer")) else found
+
+
+def _without_rate(optimizer: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in (optimizer or {}).items()
+        if name != "learning_rate" or isinstance(value, Mapping)
+    }
 
 
 def describe_trial(callbacks: Any) -> dict[str, Any]:

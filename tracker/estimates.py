@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tracker.errors import NotEstimable
 from tracker.event import PHASES, Record
-from tracker.logs import decode
+from tracker.logs import as_double, decode
 from tracker.means import bounds, check_means
 
 #: The records that the estimates are made from.
@@ -252,7 +252,7 @@ class _Estimator:
             NotEstimable: One of them is not known to be a running mean.
         """
         found = {
-            name: float(value)
+            name: as_double(value)
             for name, value in logged.items()
             if isinstance(value, int | float) and (self._names is None or name in self._names)
         }

@@ -14,7 +14,7 @@ from tracker.errors import DriverMissing, InvalidArgument
 from tracker.estimates import BatchEstimates, BatchKey, Estimate
 from tracker.event import FACTS, PHASES, Record
 from tracker.listing import Listing, run_listing
-from tracker.logs import decode_many
+from tracker.logs import as_double, decode_many
 from tracker.projections import winners
 from tracker.steps import in_order, steps_of
 from tracker.store.port import Run
@@ -150,7 +150,7 @@ def metric_frame(
     decoded = decode_many([record.logs for record in wanted])
     rows = [
         (run, PHASES[record.kind], record.attempt, record.call, record.epoch, record.batch,
-         steps[record.seq], record.at, name, float(value))
+         steps[record.seq], record.at, name, as_double(value))
         for record, data in zip(wanted, decoded, strict=True)
         for name, value in data.items()
         if isinstance(value, int | float)

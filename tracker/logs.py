@@ -177,6 +177,14 @@ def from_plain(value: Any) -> Any:
     return {key: from_plain(item) for key, item in value.items()}
 
 
+def as_double(value: float) -> float:
+    """The nearest double: an integer beyond their range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _is_plain_text(text: str | bytes) -> bool:
     if isinstance(text, bytes):
         return b'"$' not in text and b'NaN"' not in text and b'Infinity"' not in text

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracker.event import BY_HAND, PHASES, VERSION, Record, rows_of
-from tracker.logs import decode
+from tracker.logs import as_double, decode
 
 _BATCH = Record._fields.index("batch")
 
@@ -476,14 +476,8 @@ def _measure(metrics: dict[tuple[str, str], MetricState], record: Record) -> Non
     for name, value in decode(record.logs).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             key = (phase, _text(name))
-            metrics[key] = _folded(metrics.get(key), _as_float(value), record)
-
-
-def _as_float(value: float) -> float:
-    try:
-        return float(value) + 0.0  # SQLite has no -0.0, and projections agree on all engines
-    except OverflowError:  # an int beyond the range of a double
-        return math.inf if value > 0 else -math.inf
+            # SQLite has no -0.0, and projections agree on all engines.
+            metrics[key] = _folded(metrics.get(key), as_double(value) + 0.0, record)
 
 
 def _folded(before: MetricState | None, value: float, record: Record) -> MetricState:

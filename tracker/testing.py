@@ -87,7 +87,8 @@ def replay(
 
     Raises:
         RunNotFound, AmbiguousRun: `run` is not exactly one.
-        InvalidArgument: It has no such fit, there are no callbacks, or `fit` is no stream.
+        InvalidArgument: It has no such fit, there are no callbacks, or `fit` is no stream; or what
+            a callback watches is never logged.
         ModelNeeded: A callback needs the real model; the message says what of it.
     """
     if run is not None:

@@ -76,6 +76,7 @@ def diff(
             streams = [_pieces(opened, connection, run) for run in runs]
             for pair in aligned(*streams):
                 comparison.take(pair)
+            comparison.finish()
         if not comparison.common and (comparison.only_a or comparison.only_b):
             raise NothingInCommon(
                 f"Runs {runs[0].name!r} and {runs[1].name!r} have no hook in common: no call, "

@@ -14,9 +14,10 @@ from tracker.event import HOOKS
 #: What an event is told by.
 _KEYS = ("call", "epoch", "batch")
 
-#: Events that are looked through for where two streams meet again: first so many, then twice as
-#: many, and so on, which bounds the memory.
-_WINDOW, _WIDEST = 32_768, 1 << 20
+#: Events that are looked through for where two streams meet again: first so many, then four times
+#: as many, and so on. Streams may part and meet all the time, so the first look is a short one; the
+#: last one bounds the memory.
+_WINDOW, _WIDEST = 64, 1 << 20
 
 _NOTHING = -1
 
@@ -78,8 +79,15 @@ class _Head:
 
     def keys(self, count: int) -> np.ndarray[Any, Any]:
         """The keys of the next events, at most so many."""
-        parts = [keys[done:] for _, keys, done in self._held]
-        return np.concatenate(parts)[:count] if parts else np.empty((0, 4), np.int64)
+        parts = []
+        for _, keys, done in self._held:
+            if count <= 0:
+                break
+            parts.append(keys[done : done + count])
+            count -= len(parts[-1])
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, 4), np.int64)
 
     def take(self, count: int) -> list[Part]:
         """The next events, piece by piece."""
@@ -109,8 +117,7 @@ def aligned(a: Iterator[Columns], b: Iterator[Columns]) -> Iterator[Pair]:
     left, right = _Head(a), _Head(b)
     while left.fill(1) and right.fill(1):
         size = min(left.front, right.front)
-        same = (left.keys(size) == right.keys(size)).all(axis=1)
-        length = size if same.all() else int(np.argmin(same))
+        length = _together(left.keys(size), right.keys(size))
         if length:
             yield Pair(left.take(length)[0], right.take(length)[0])
             continue
@@ -134,16 +141,27 @@ def _keys(columns: Columns) -> np.ndarray[Any, Any]:
     return np.stack([*numbers, of_each[kind.indices.to_numpy()]], axis=1)
 
 
+def _together(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> int:
+    """How many events two streams, read equally far, have in common before they part."""
+    done, step = 0, _WINDOW
+    while done < len(a):
+        same = (a[done : done + step] == b[done : done + step]).all(axis=1)
+        if not same.all():
+            return done + int(np.argmin(same))
+        done, step = done + len(same), step * 4
+    return done
+
+
 def _skipped(left: _Head, right: _Head) -> tuple[int, int]:
     """How many events of each to pass over until they meet; all that were read, if they do not."""
     window = _WINDOW
     while True:
         there = left.fill(window), right.fill(window)
         skipped = _meeting(left.keys(window), right.keys(window))
-        met = skipped != (min(there[0], window), min(there[1], window))
-        if met or max(there) <= window or window >= _WIDEST:
+        # Behind the window there may be a nearer meeting than one that is farther than it.
+        if sum(skipped) <= window or max(there) <= window or window >= _WIDEST:
             return skipped
-        window *= 2
+        window *= 4
 
 
 def _meeting(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,14 +98,34 @@ class Comparison:
         self.summaries: dict[tuple[str, str], Summary] = {}
         #: Hooks that both have, and that only one has.
         self.common = self.only_a = self.only_b = 0
+        self._held: list[tuple[Part, Part]] = []
 
     def take(self, pair: Pair) -> None:
-        """Compare one pair."""
+        """Compare one pair, at once or later."""
         if pair.a is None or pair.b is None:
             self._lone(pair)
             return
         self.common += len(pair.a)
-        a, b = _cut(pair.a), _cut(pair.b)
+        # Streams that part and meet all the time come in a great many short pairs: those of the
+        # same columns are compared as one. Until they part, their order tells where that is.
+        if self._held and not (
+            self.first
+            and self._held[-1][0].columns is pair.a.columns
+            and self._held[-1][1].columns is pair.b.columns
+        ):
+            self.finish()
+        self._held.append((pair.a, pair.b))
+        if self.first is None:
+            self.finish()
+
+    def finish(self) -> None:
+        """Compare what was taken and is not yet compared."""
+        if self._held:
+            left, right = zip(*self._held, strict=True)
+            self._held = []
+            self._compare(_cut(left), _cut(right))
+
+    def _compare(self, a: Columns, b: Columns) -> None:
         names = dict.fromkeys([*a.values, *b.values])
         found: list[tuple[int, int, str]] = []
         for order, name in enumerate(names):
@@ -162,12 +182,13 @@ class Comparison:
         return differs
 
 
-def _cut(part: Part) -> Columns:
-    if len(part) == len(part.columns):
-        return part.columns
-    mask = np.zeros(len(part.columns), bool)
-    mask[part.begin : part.end] = True
-    return part.columns.where(mask)
+def _cut(parts: Sequence[Part]) -> Columns:
+    """The events of some parts of the same columns."""
+    columns = parts[0].columns
+    mask = np.zeros(len(columns), bool)
+    for part in parts:
+        mask[part.begin : part.end] = True
+    return columns.where(mask)
 
 
 def _numbers(

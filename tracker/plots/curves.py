@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from tracker.errors import InvalidArgument, UnknownColumn
 from tracker.plots.figure import PALETTE, Figure, Series, legible
-from tracker.query import metrics, run_of
+from tracker.plots.lines import Floats, Line, lines_of
+from tracker.plots.naming import metrics_of
+from tracker.plots.reading import Axis, Source, read_curve
+from tracker.query import run_of
+from tracker.store.port import Run
 from tracker.store.sql import SqlStore
-
-Axis = Literal["epoch", "step", "time"]
-Source = Literal["epoch", "batch"]
 
 _AXES = {"epoch": "epoch", "step": "training step", "time": "seconds since the run began"}
 _DASHES = 4
+#: Of one line: more than a picture has columns.
+_POINTS = 2_000
 #: Drawn where no metric is asked for, if they are there.
 _USUAL = ("loss", "val_loss")
 
@@ -37,99 +36,78 @@ def make_figure(
     """The figure of these metrics of these runs; see `tracker.plot`."""
     if x not in _AXES:
         raise InvalidArgument(f"x must be 'epoch', 'step' or 'time'. Received: {x!r}.")
+    if source not in ("epoch", "batch"):
+        raise InvalidArgument(f"source must be 'epoch' or 'batch'. Received: {source!r}.")
     if not 0 <= smooth < 1:
         raise InvalidArgument(f"smooth must be at least 0 and less than 1. Received: {smooth!r}.")
     found = {run.name: run for run in (run_of(one, store=store) for one in runs)}
     if not found:
         raise InvalidArgument("Which runs? Give at least one.")
-    frame = metrics([run.id for run in found.values()], source=source, store=store)
-    notes = [f"Run {legible(name)} was pruned: of its batches only some are left."
-             for name in frame.attrs["thinned"]]  # fmt: skip
-    began = {name: run.state.began_at for name, run in found.items()}
-    frame = frame.assign(name=_full_names(frame), place=_places(frame, x, began))
-    names = _chosen(frame, wanted)
-    lines, dropped = [], 0
-    for which, run in enumerate(found):
+    notes = [
+        f"Run {legible(name)} was pruned: of its batches only some are left."
+        for name, run in found.items()
+        if run.state.dropped and source == "batch"
+    ]
+    names = _chosen(found.values(), wanted)
+    series, lost = [], 0
+    for which, run in enumerate(found.values()):
         for number, metric in enumerate(names):
-            part = frame[(frame["run"] == run) & (frame["name"] == metric)]
-            part = part[part["place"].notna()]
-            if part.empty:
+            curve = read_curve(run, metric, source, store)
+            lines = lines_of(curve, x, points=_POINTS, smooth=smooth, log=log)
+            if not lines:
                 continue
-            at, values, lost = _line(part, smooth, log=log)
-            dropped += lost
+            lost += sum(line.lost for line in lines)
+            joined = _joined(lines)
             turn, row = (which, number) if len(found) > 1 else (number, 0)
-            lines.append(
+            series.append(
                 Series(
-                    run=run,
+                    run=run.name,
                     metric=metric,
-                    label=_label(run, metric, len(found), len(names)),
-                    x=at,
-                    y=values,
+                    label=_label(run.name, metric, len(found), len(names)),
                     colour=turn % len(PALETTE),
                     dash=(row + turn // len(PALETTE)) % _DASHES,
+                    x=joined.x,
+                    y=joined.y,
+                    low=joined.low,
+                    high=joined.high,
                 )
             )
-    if dropped:
-        what = "not finite, or not above 0" if log else "not finite"
-        notes.append(f"{dropped} value{' is' if dropped == 1 else 's are'} {what}: not drawn.")
-    if not lines:
-        notes.append(f"No value has a place on the axis {x}.")
+    if lost:
+        what = "not finite, too great, or not above 0" if log else "not finite, or too great"
+        notes.append(f"{lost} value{' is' if lost == 1 else 's are'} {what}: not drawn.")
+    if not series:
+        which_values = "of batches " if source == "batch" else ""
+        notes.append(f"No value {which_values}has a place on the axis {x}.")
     shown = [legible(name) for name in names]
     return Figure(
         title=legible(next(iter(found))) if len(found) == 1 else ", ".join(shown),
         x_label=_AXES[x],
         y_label=shown[0] if len(shown) == 1 else "value",
         log=log,
-        series=tuple(lines),
+        series=tuple(series),
         notes=tuple(notes),
     )
 
 
-def smoothed(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """An exponential moving mean without the bias of its beginning, as TensorBoard's.
-
-    Args:
-        values: NaN stays, and does not count.
-        weight: Of the past, from 0 to less than 1.
-    """
-    if not weight:
-        return values
-    mean, left, out = 0.0, 1.0, []
-    for value in values.tolist():
-        if math.isfinite(value):
-            mean, left = mean * weight + (1 - weight) * value, left * weight
-            out.append(mean / (1 - left))
-        else:
-            out.append(math.nan)
-    return np.array(out, dtype=np.float64)
+def _joined(lines: Sequence[Line]) -> Line:
+    """The lines of one curve as one, with gaps between them."""
+    x, y, low, high = (
+        np.concatenate([_ended(getattr(line, name), line, name) for line in lines])[:-1]
+        for name in ("x", "y", "low", "high")
+    )
+    joined = lines[-1]._replace(x=x, y=y, low=None, high=None)
+    is_band = any(line.low is not None for line in lines)
+    return joined._replace(low=low, high=high) if is_band else joined
 
 
-def _full_names(frame: pd.DataFrame) -> pd.Series:
-    """`val_` and `test_` before what validation batches and evaluates of their own logged."""
-    test = frame["phase"] == "test"
-    own = np.where(frame["epoch"].isna(), "test_", "val_")
-    return frame["metric"].where(~test, pd.Series(own, index=frame.index) + frame["metric"])
+def _ended(values: Floats | None, line: Line, name: str) -> Floats:
+    """One array of a line, and what breaks it off from the next."""
+    own = line.y if values is None else values  # without a band, each point is its own
+    return np.append(own, own[-1] if name == "x" else np.nan)
 
 
-def _places(frame: pd.DataFrame, x: Axis, began: dict[str, int | None]) -> pd.Series:
-    """Where each value stands on the x axis; NaN: nowhere."""
-    if x == "step":
-        return frame["step"].astype("float64")
-    if x == "time":
-        starts = pd.to_datetime(frame["run"].map(began).astype("Int64"), unit="us", utc=True)
-        return (frame["at"] - starts).dt.total_seconds().astype("float64")
-    epoch = frame["epoch"].astype("float64")
-    if frame["batch"].isna().all():
-        return epoch
-    # Batches lie between their epoch and the next: the last one of an epoch just before it.
-    group = [frame[name] for name in ("run", "attempt", "call", "epoch", "phase")]
-    batch = frame["batch"].astype("float64")
-    many = batch.groupby(group, dropna=False).transform("max") + 1
-    return epoch + (batch / many).fillna(0.0)
-
-
-def _chosen(frame: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
-    there = list(dict.fromkeys(frame["name"]))
+def _chosen(runs: Collection[Run], wanted: Sequence[str] | None) -> list[str]:
+    there = metrics_of(runs)
     if wanted is None:
         if not there:
             raise UnknownColumn("There is nothing to plot: no metric was logged.")
@@ -139,23 +117,6 @@ def _chosen(frame: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
             listed = ", ".join(sorted(there)) or "none"
             raise UnknownColumn(f"No metric {name!r} was logged. There are: {listed}.")
     return list(dict.fromkeys(wanted))
-
-
-def _line(
-    part: pd.DataFrame, smooth: float, *, log: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """The x and y of one line, and how many values cannot be drawn."""
-    at = part["place"].to_numpy(np.float64)
-    values = part["value"].to_numpy(np.float64)
-    bad = ~np.isfinite(values)
-    values = smoothed(np.where(bad, np.nan, values), smooth)
-    if log:
-        bad |= ~(values > 0)
-        values = np.where(bad, np.nan, values)
-    # A later fit may count its epochs from 0 again: another line of the same colour.
-    back = np.flatnonzero(np.diff(at) < 0) + 1
-    lost = int(bad.sum())
-    return np.insert(at, back, at[back]), np.insert(values, back, np.nan), lost
 
 
 def _label(run: str, metric: str, runs: int, metrics: int) -> str:

@@ -23,6 +23,9 @@ class Series:
     x: NDArray[np.float64]
     #: As many; NaN where the line breaks.
     y: NDArray[np.float64]
+    #: As many, or None: the least and the greatest of the values that stand behind each point.
+    low: NDArray[np.float64] | None
+    high: NDArray[np.float64] | None
     #: Which of `PALETTE`; a run has one colour, or each metric where there is one run only.
     colour: int
     #: Which style of line: 0 solid, 1 dashed, 2 dotted, 3 dashes and dots.

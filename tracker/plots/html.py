@@ -5,10 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from tracker.plots.figure import PALETTE, Figure
-from tracker.plots.thinning import thinned
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -29,13 +30,20 @@ def _made(figure: Figure) -> Any:
     # Plotly reads names as HTML of its own kind.
     made = go.Figure()
     for line in figure.series:
-        x, y = thinned(line.x, line.y)
+        colour = PALETTE[line.colour]
+        if line.low is not None and line.high is not None:
+            # A band is two lines of no width, the second filled up to the first.
+            for edge, fill in ((line.low, None), (line.high, "tonexty")):
+                made.add_scatter(
+                    x=line.x.tolist(), y=_plain(edge), mode="lines", line={"width": 0},
+                    fill=fill, fillcolor=_pale(colour), hoverinfo="skip", showlegend=False,
+                )  # fmt: skip
         made.add_scatter(
-            x=x.tolist(),
-            y=[value if value == value else None for value in y.tolist()],
+            x=line.x.tolist(),
+            y=_plain(line.y),
             name=escape(line.label),
-            mode="lines" if len(x) > 1 else "markers",
-            line={"color": PALETTE[line.colour], "dash": _DASHES[line.dash], "width": 2},
+            mode="lines" if len(line.x) > 1 else "markers",
+            line={"color": colour, "dash": _DASHES[line.dash], "width": 2},
             connectgaps=False,
         )
     made.update_layout(
@@ -53,3 +61,12 @@ def _made(figure: Figure) -> Any:
             xref="paper", yref="paper", x=0, y=-0.2, showarrow=False,
         )  # fmt: skip
     return made
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"

@@ -10,7 +10,6 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from tracker.plots.figure import PALETTE, Figure, pieces
-from tracker.plots.thinning import thinned
 
 _DASHES = ("-", "--", ":", "-.")
 #: Inches, and dots per inch.
@@ -26,7 +25,9 @@ def image(figure: Figure, format: Literal["png", "svg"]) -> bytes:
     axes = canvas.add_subplot()
     handles = []
     for line in figure.series:
-        x, y = thinned(line.x, line.y)
+        x, y = line.x, line.y
+        if line.low is not None and line.high is not None:
+            axes.fill_between(x, line.low, line.high, color=PALETTE[line.colour], alpha=0.2, lw=0)
         alone = [piece.start for piece in pieces(y) if piece.stop - piece.start == 1]
         (handle,) = axes.plot(
             x,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import ExtraMissing, InvalidArgument
-from tracker.plots.curves import Axis, Source, make_figure
+from tracker.plots.curves import make_figure
 from tracker.plots.figure import Figure
+from tracker.plots.reading import Axis, Source
 from tracker.query import Store, opened_store
 
 _ENDINGS = (".png", ".svg", ".html")
@@ -71,7 +72,8 @@ class Plot:
         except ImportError:
             return shown
         shown["application/vnd.plotly.v1+json"] = bundle(self.figure)
-        shown["image/png"] = b64encode(self._image("png")).decode()
+        with suppress(ImportError):
+            shown["image/png"] = b64encode(self._image("png")).decode()
         return shown
 
     def _image(self, format: Any) -> bytes:

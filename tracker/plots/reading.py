@@ -81,7 +81,7 @@ def _curve(frame: pd.DataFrame, began: int | None) -> Curve:
     epoch = frame["epoch"].to_numpy(np.float64, na_value=np.nan)
     batch = frame["batch"].to_numpy(np.float64, na_value=np.nan)
     call = frame["call"].to_numpy(np.int64, na_value=0)
-    at = frame["at"].astype("int64").to_numpy() / 1e6
+    at = frame["at"].astype("int64").to_numpy()
     piece = np.zeros(len(frame), np.int64)
     if len(frame):
         ends = (np.diff(call) != 0) | (np.isfinite(batch[1:]) & (np.diff(epoch) != 0))
@@ -93,7 +93,7 @@ def _curve(frame: pd.DataFrame, began: int | None) -> Curve:
     return Curve(
         step=frame["step"].to_numpy(np.float64, na_value=np.nan),
         epoch=epoch,
-        time=at - (began or 0) / 1e6,
+        time=(at - (began or 0)) / 1e6,
         value=frame["value"].to_numpy(np.float64),
         piece=piece,
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 from tracker.following import last_epochs
+from tracker.logs import as_double
 from tracker.store.sql import SqlStore
 
 #: Values of one run.
@@ -17,6 +18,6 @@ def last_values(uuids: Collection[str], metric: str, store: SqlStore) -> dict[st
     found: dict[str, list[float]] = {}
     for uuid, logs in last_epochs(uuids, _LAST, store):
         value = logs.get(metric)
-        if isinstance(value, int | float) and math.isfinite(value):
-            found.setdefault(uuid, []).append(float(value))
+        if isinstance(value, int | float) and math.isfinite(number := as_double(value)):
+            found.setdefault(uuid, []).append(number)
     return found

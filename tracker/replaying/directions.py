@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -15,6 +15,15 @@ def model_metrics(model: Mapping[str, Any]) -> list[Any]:
             self.metrics = metrics
 
     return [Metrics([one for item in _flat(model.get("metrics")) if (one := _metric(item))])]
+
+
+def direction_of(metrics: Iterable[Any], monitor: str) -> str | None:
+    """`up` or `down`, of what is monitored, where one of these metrics says so."""
+    name = monitor.removeprefix("val_")
+    if name == "loss":
+        return "down"
+    found = (one for several in metrics for one in getattr(several, "metrics", ()))
+    return next((getattr(one, "_direction", None) for one in found if one.name == name), None)
 
 
 def _flat(described: Any) -> Iterator[Any]:

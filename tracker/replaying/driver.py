@@ -5,19 +5,25 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from tracker.errors import InvalidArgument
 from tracker.event import Record
-from tracker.grouping import better
-from tracker.logs import decode, encode
+from tracker.grouping import Mode, better
+from tracker.logs import as_double, decode, encode
 from tracker.query import Store
-from tracker.replaying.directions import model_metrics
+from tracker.replaying.directions import direction_of, model_metrics
 from tracker.replaying.fit import Fit, step_count, stored_fit
 from tracker.replaying.optimizer import RATE, StandInOptimizer, logged_rates
 from tracker.replaying.standin import Act, StandIn, Weights
 from tracker.replaying.verdict import Verdict
+
+#: Where Keras's own callbacks are, and those of them that set the learning rate.
+_KERAS = ("keras.src.callbacks.", "tf_keras.src.callbacks.")
+_SET_RATE = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 
 
 def replay(
@@ -28,8 +34,8 @@ def replay(
     Their hooks are called as Keras would have, with what was logged; the model is a stand-in that
     notes what is done to it. When they stop the training, what Keras would still have called is,
     and no more. Exact for whatever only watches, stops, saves or writes; where a callback changes
-    the training (its learning rate), its first act is exact, and the verdict says that what
-    follows is not.
+    the training (its learning rate, weights, attributes of the model), its first act is exact, and
+    the verdict says that what follows is not.
 
     Args:
         run: A name, id, UUID, unique prefix, `@last` or `@last~2`.
@@ -40,7 +46,7 @@ def replay(
 
     Raises:
         RunNotFound, AmbiguousRun: `run` is not exactly one.
-        InvalidArgument: It has no such fit.
+        InvalidArgument: It has no such fit, or never logged what a callback watches.
         ModelNeeded: A callback needs the real model; the message says what of it.
     """
     given = list(callbacks)
@@ -93,12 +99,21 @@ class Driver:
             if isinstance(one, type) or not hasattr(one, "set_model"):
                 raise InvalidArgument(f"callbacks must be Keras callbacks. Received: {one!r}.")
         self._fit, self._hooks, self._callbacks = fit, fit.hooks, list(callbacks)
+        self._called: list[Any] = []
+        self._calling: Any = None
         self._acts: list[Act] = []
+        #: The first event in whose hook the training was changed.
+        self._changed: int | None = None
+        #: Whether the callback that is called has asked for a rate that the run does not tell,
+        #: and the first of these that something was done with.
+        self._asked_rate: float | None = None
+        self._assumed_rate: float | None = None
+        self._ends = [one for one in fit.hooks if one.kind == "epoch_end"]
+        #: Names in the logs of epochs, those that callbacks added too.
+        self._logged = {name for one in self._ends for name in decode(one.logs)}
         self._event: Record | None = None
         self._sets_rate = any(
-            base.__name__ in ("ReduceLROnPlateau", "LearningRateScheduler")
-            for one in callbacks
-            for base in type(one).__mro__
+            base.__name__ in _SET_RATE for one in callbacks for base in type(one).__mro__
         )
         optimizer = StandInOptimizer(
             fit.model.get("optimizer") or {},
@@ -106,16 +121,34 @@ class Driver:
             step_count(fit.asked, fit.before),
             fit.asked.get(RATE),
             self._note,
+            steady=fit.steady,
+            assume=self._assume,
         )
         self.standin = StandIn(model_metrics(fit.model), optimizer, self._note, self._now)
 
     def drive(self) -> Verdict:
         """Call the hooks; see `replay`."""
+        from keras.callbacks import History
+
+        if all(type(one).__module__.startswith(_KERAS) for one in self._callbacks):
+            # Keras would only warn, in each epoch. Others may add it to the logs.
+            self._check_monitors(but=RATE)
         standin = self.standin
         params = {"verbose": 0, "epochs": 1, "steps": None, **(self._fit.asked.get("params") or {})}
-        for one in self._callbacks:
-            one.set_model(standin)
-            one.set_params(dict(params))
+        given = [one for one in self._callbacks if isinstance(one, History)]
+        # As in a fit: the last one that was given, or one behind the others.
+        standin.history = given[-1] if given else History()
+        standin.history.epoch = []  # a stream may lack the begin of its fit
+        self._called = [*self._callbacks, *([] if given else [standin.history])]
+        for name, argument in (("set_model", standin), ("set_params", dict(params))):
+            for one in self._called:
+                self._calling = one
+                try:
+                    getattr(one, name)(argument)
+                except (Exception, SystemExit) as error:
+                    error.add_note(f"In {name} of {type(one).__name__}.")
+                    raise
+        standin.stop_training = False  # a fit begins with that
         stopped_at: Record | None = None
         then: list[Record] = []
         for record in self._until_stop(standin):
@@ -153,10 +186,11 @@ class Driver:
         if self._sets_rate:  # who sets it logs it: what is there is somebody else's
             logs.pop(RATE, None)
         name = f"on_{record.kind}"
-        for one in self._callbacks:
+        for one in self._called:
             hook = getattr(one, name, None)
             if hook is None:
                 continue
+            self._calling, self._asked_rate = one, None
             try:
                 if record.kind.startswith("epoch"):
                     hook(record.epoch, logs)
@@ -164,15 +198,36 @@ class Driver:
                     hook(record.batch, logs=logs)
                 else:
                     hook(logs)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 error.add_note(f"In {name} of {type(one).__name__}, at event {record.seq}.")
                 raise
+        if record.kind == "epoch_end":
+            self._logged.update(logs)
 
     def _note(self, act: str, detail: Any) -> None:
-        event = self._event
-        if event is not None:
-            epoch = event.epoch if event.kind != "train_end" else self._acts_epoch()
-            self._acts.append(Act(event.seq, epoch, event.batch, act, copy.copy(detail)))
+        event = self._event or next(iter(self._hooks), None)
+        if event is None:
+            return
+        epoch = event.epoch if event.kind != "train_end" else self._acts_epoch()
+        self._acts.append(Act(event.seq, epoch, event.batch, act, copy.copy(detail)))
+        if act == RATE and self._asked_rate is not None and self._assumed_rate is None:
+            self._assumed_rate = self._asked_rate
+        # After the end of the epoch in which it was stopped there is nothing that could differ.
+        over = event.kind == "train_end" or (
+            event.kind == "epoch_end" and self.standin.stop_training
+        )
+        changes = act in (RATE, "set_attribute", "set_weights")
+        if changes and not over and self._changed is None:
+            self._changed = event.seq
+
+    def _assume(self, rate: float) -> None:
+        """The run does not tell the rate that is asked for."""
+        self._asked_rate = rate
+        name = type(self._calling).__name__
+        # These ask in each epoch, and do nothing with it until they set another.
+        sets_it = name in _SET_RATE and type(self._calling).__module__.startswith(_KERAS)
+        if not sets_it and self._assumed_rate is None:
+            self._assumed_rate = rate
 
     def _acts_epoch(self) -> int | None:
         return self._acts[-1].epoch if self._acts else None
@@ -182,14 +237,14 @@ class Driver:
         return Weights(None, 0) if event is None else Weights(event.epoch, event.seq)
 
     def _verdict(self, stopped_at: Record | None, then: Sequence[Record]) -> Verdict:
-        ends = [one for one in self._hooks if one.kind == "epoch_end"]
-        monitor = next((one.monitor for one in self._callbacks if hasattr(one, "monitor")), None)
-        value, best, best_epoch = self._monitored(monitor, ends, then)
+        self._check_monitors()
+        ends = self._ends
+        watching = next((one for one in self._callbacks if _monitor(one)), None)
+        value, best, best_epoch = self._monitored(watching, then)
         saved = None
         if stopped_at is not None and then:
             saved = _seconds(self._hooks[self._hooks.index(then[-1]) :])
         restored = [one for one in self._acts if one.act == "set_weights"]
-        rates = [one.seq for one in self._acts if one.act == "learning_rate"]
         return Verdict(
             run=self._fit.run,
             call=self._fit.call,
@@ -201,29 +256,63 @@ class Driver:
             epochs=len(ends),
             epochs_then=len(then),
             saved_seconds=saved,
-            monitor=monitor,
+            monitor=_monitor(watching),
             value=value,
             best=best,
             best_epoch=best_epoch,
             restored_epoch=restored[-1].detail if restored else None,
             acts=[one for one in self._acts if one.act != "get_weights"],
-            exact_until=rates[0] if rates else None,
+            exact_until=self._changed,
+            planned=self._planned(),
+            ending=self._fit.ending,
+            assumed_rate=self._assumed_rate,
             unseen=self._fit.unseen if any(map(_asks_for_batches, self._callbacks)) else None,
         )
 
+    def _planned(self) -> int | None:
+        """How many epochs the fit was to have, if it has not had them."""
+        asked = self._fit.asked
+        last = (asked.get("params") or {}).get("epochs") or asked.get("epochs")
+        if not isinstance(last, int):
+            return None
+        # A fit that was resumed began at another epoch than its last attempt.
+        to_come = last - (
+            (self._ends[-1].epoch or 0) + 1 if self._ends else asked.get("initial_epoch") or 0
+        )
+        return len(self._ends) + to_come if to_come > 0 else None
+
+    def _check_monitors(self, but: str | None = None) -> None:
+        """Refuse what watches a metric that nobody logged: it would do nothing."""
+        for one in self._callbacks:
+            monitor = _monitor(one)
+            if (
+                monitor in (None, but)
+                or not self._ends
+                or monitor in self._logged
+                or not hasattr(one, "monitor_op")
+                or not getattr(one, "save_best_only", True)
+                or any(monitor in decode(record.logs) for record in self._hooks)
+            ):
+                continue
+            known = sorted(map(str, self._logged))
+            near = get_close_matches(monitor, known)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise InvalidArgument(
+                f"{type(one).__name__} watches {monitor}, which {self._fit.run} never logged."
+                f"{hint} There are: {', '.join(known)}."
+            )
+
     def _monitored(
-        self, monitor: str | None, ends: Sequence[Record], then: Sequence[Record]
+        self, watching: Any, then: Sequence[Record]
     ) -> tuple[float | None, float | None, int | None]:
         """The last value until the stop, the best of all, and the epoch of that one."""
+        monitor = _monitor(watching)
         if monitor is None:
             return None, None, None
-        mode = next(
-            (one.mode for one in self._callbacks if getattr(one, "mode", None) in ("min", "max")),
-            better(monitor),
-        )
+        mode = _mode(watching, self.standin.metrics) or better(monitor)
         values = {
-            one.seq: (float(value), one.epoch)
-            for one in ends
+            one.seq: (as_double(value), one.epoch)
+            for one in self._ends
             if isinstance(value := decode(one.logs).get(monitor), int | float)
         }
         known = [one.seq for one in then if one.seq in values]
@@ -232,6 +321,26 @@ class Driver:
             return None, None, None
         best = min(finite, key=lambda pair: pair[0] if mode == "min" else -pair[0])
         return values[known[-1]][0], best[0], best[1]
+
+
+def _monitor(callback: Any) -> str | None:
+    """The metric that a callback watches, if it watches one."""
+    monitor = getattr(callback, "monitor", None)
+    return monitor if isinstance(monitor, str) else None
+
+
+def _mode(callback: Any, metrics: Sequence[Any]) -> Mode | None:
+    """Which way the callback takes what it watches to be better, once it has been driven."""
+    operation: Any = getattr(callback, "monitor_op", None)
+    with suppress(Exception):  # anybody's callback
+        if operation(1.0, 2.0) != operation(2.0, 1.0):
+            return "min" if operation(1.0, 2.0) else "max"
+    mode = getattr(callback, "mode", None)
+    if mode in ("min", "max"):
+        return cast("Mode", mode)
+    # It had no need to find out: it saves always, or has not begun to look.
+    direction = direction_of(metrics, callback.monitor)
+    return None if direction is None else "max" if direction == "up" else "min"
 
 
 def _seconds(hooks: Sequence[Record]) -> float:

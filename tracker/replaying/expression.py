@@ -56,6 +56,8 @@ def parsed_callback(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     for one in node.keywords:
         if one.arg is None:
             raise _mistake(text, one.value.col_offset, "expected name=value, not **")
+        if one.arg in keywords:
+            raise _mistake(text, one.col_offset, f"{one.arg} is given twice")
         keywords[one.arg] = _literal(text, one.value)
     return node.func.id, [_literal(text, one) for one in node.args], keywords
 
@@ -128,7 +130,7 @@ def callback_of_file(text: str) -> Callable[..., Any]:
     def make(**more: Any) -> Any:
         try:
             callback = made(*positional, **(keywords | more))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InvalidArgument(
                 f"{name} of {path} cannot be made so: {_told(error, path)}. {_takes(made)}"
             ) from error
@@ -153,11 +155,11 @@ def _run_file(path: Path) -> dict[str, Any]:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         return runpy.run_path(str(path), run_name=path.stem)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidArgument(f"{path} cannot be run: {_told(error, path)}.") from error
 
 
-def _told(error: Exception, path: Path) -> str:
+def _told(error: BaseException, path: Path) -> str:
     """An error of the user's code, with the last line of their file that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename).name == path.name]

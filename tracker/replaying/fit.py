@@ -24,10 +24,45 @@ class Fit(NamedTuple):
     model: Mapping[str, Any]
     #: Its hooks, in order.
     hooks: Sequence[Record]
-    #: Steps that the optimizer took in earlier fits.
+    #: Steps that its optimizer took in earlier fits.
     before: int = 0
     #: Why hooks of some batches are missing; None: none are.
     unseen: str | None = None
+    #: Whether nothing changes the learning rate but callbacks that log it.
+    steady: bool = False
+    #: How it ended: `finished`, `died`, what the run did without it (`failed`, `crashed` …),
+    #: or `running`, `lost`; None where that is not known.
+    ending: str | None = None
+
+
+class _Begun(NamedTuple):
+    """A fit that began: what was asked for, of which model; see `Fit`."""
+
+    asked: Mapping[str, Any]
+    model: Mapping[str, Any]
+    steady: bool
+
+
+#: Callbacks that leave the learning rate as it is.
+_STEADY = frozenset(
+    {
+        "tracker.callback.TrackerCallback",
+        *(
+            f"keras.callbacks.{name}"
+            for name in (
+                "CSVLogger",
+                "EarlyStopping",
+                "History",
+                "ModelCheckpoint",
+                "ProgbarLogger",
+                "RemoteMonitor",
+                "SwapEMAWeights",
+                "TensorBoard",
+                "TerminateOnNaN",
+            )
+        ),
+    }
+)
 
 
 def stored_fit(
@@ -37,7 +72,9 @@ def stored_fit(
     with opened_store(store) as opened:
         found = run_of(run, store=opened)
         records = list(opened.read(found.uuid, batches=batches))
-    return fit_of(found.name, records, call=call)
+    fit = fit_of(found.name, records, call=call)
+    # Whether a run without an end still goes on, its events do not tell.
+    return fit if fit.ending else fit._replace(ending=found.state.status)
 
 
 def fit_of(run: str, records: Sequence[Record], *, call: int | None = None) -> Fit:
@@ -52,15 +89,16 @@ def fit_of(run: str, records: Sequence[Record], *, call: int | None = None) -> F
         raise InvalidArgument(f"Run {run!r} has {which}; its fits: {there}.")
     shown = in_order(winners(records), records)
     before = 0
-    for earlier in sorted(one for one in calls if one < call):
-        count = step_count(calls[earlier], before)
+    for earlier in sorted(one for one in calls if one < call and _same(calls[one], calls[call])):
+        count = step_count(calls[earlier].asked, before)
         for one in shown:
             if one.call == earlier:
                 count.advance(one)
         before = count.taken
     hooks = _from_begin_to_end([one for one in shown if one.kind in HOOKS and one.call == call])
-    unseen = _unseen(began, records)
-    return Fit(run, call, calls[call], began.get("model") or {}, hooks, before, unseen)
+    asked, model, steady = calls[call]
+    unseen, ending = _unseen(began, records), _ending(call, records)
+    return Fit(run, call, asked, model, hooks, before, unseen, steady, ending)
 
 
 def _from_begin_to_end(hooks: Sequence[Record]) -> list[Record]:
@@ -68,6 +106,12 @@ def _from_begin_to_end(hooks: Sequence[Record]) -> list[Record]:
     ends = ("train_begin", "train_end")
     begin, end = ([one for one in hooks if one.kind == kind][-1:] for kind in ends)
     return [*begin, *(one for one in hooks if one.kind not in ends), *end]
+
+
+def _same(one: _Begun, other: _Begun) -> bool:
+    """Whether two fits have the same optimizer, which Keras numbers in its name."""
+    names = [(begun.model.get("optimizer") or {}).get("name") for begun in (one, other)]
+    return bool(names[0] == names[1])
 
 
 def _unseen(began: Mapping[str, Any], records: Sequence[Record]) -> str | None:
@@ -81,14 +125,45 @@ def step_count(asked: Mapping[str, Any], before: int) -> StepCount:
     return StepCount((asked.get("params") or {}).get("steps"), before)
 
 
-def _fits(records: Sequence[Record]) -> dict[int, Mapping[str, Any]]:
-    """By call, what the latest attempt at each outermost fit was asked for."""
-    found: dict[int, Mapping[str, Any]] = {}
+def _ending(call: int, records: Sequence[Record]) -> str | None:
+    """How a fit ended, as far as the events after its last hook tell."""
+    last = max(n for n, one in enumerate(records) if one.call == call)
+    if records[last].kind == "train_end":
+        return "finished"
+    for one in records[last + 1 :]:
+        if one.kind == "run_crashed":
+            return "crashed"
+        if one.kind == "run_ended":
+            status = decode(one.logs).get("status")
+            return "died" if status in (None, "finished") else str(status)
+        if one.kind == "run_resumed":
+            return "died"
+        if one.kind == "call_began" and decode(one.logs).get("parent") is None:
+            return "died"
+    return None
+
+
+def _fits(records: Sequence[Record]) -> dict[int, _Begun]:
+    """By call, each outermost fit: what its latest attempt was asked for, of the first's model."""
+    found: dict[int, _Begun] = {}
+    model: dict[str, Any] = {}
     for record in records:
-        if record.kind == "call_began" and record.call is not None:
+        if record.kind in ("run_began", "run_resumed"):
+            model = decode(record.logs).get("model") or model
+        elif record.kind == "call_began" and record.call is not None:
             data = decode(record.logs)
             if data.get("phase") == "train" and data.get("parent") is None:
+                own = {name: data[name] for name in data.keys() & {"metrics", "optimizer"}}
+                first = found.get(record.call) or _Begun(data, model | own, steady=True)
                 # Later attempts begin with the rate that earlier ones came to.
-                first = found.get(record.call, data).get(RATE)
-                found[record.call] = data | {RATE: first}
+                rate = first.asked.get(RATE)
+                steady = first.steady and data.get(RATE) == rate and _is_steady(data)
+                found[record.call] = _Begun(data | {RATE: rate}, first.model, steady)
     return found
+
+
+def _is_steady(asked: Mapping[str, Any]) -> bool:
+    """Whether the fit tells its learning rate, and has no callback that may change it."""
+    callbacks = asked.get("callbacks")
+    told = isinstance(asked.get(RATE), int | float)
+    return told and isinstance(callbacks, list) and _STEADY.issuperset(callbacks)

@@ -107,12 +107,17 @@ def stream(
     return Fit(
         run="stream",
         call=1,
-        asked={"params": {"verbose": 0, "epochs": initial_epoch + epochs, "steps": steps}},
+        asked={
+            "params": {"verbose": 0, "epochs": initial_epoch + epochs, "steps": steps},
+            "learning_rate": learning_rate,
+        },
         model={
             "optimizer": {"class": "SGD", "learning_rate": learning_rate},
             "metrics": sorted(set(train) - {"loss"}),
         },
         hooks=records,
+        steady=True,
+        ending="finished",
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
 
 from tracker.errors import InvalidArgument, ModelNeeded
 from tracker.event import Record
@@ -41,6 +43,56 @@ class StepCount:
             self.taken, self._counted = self._epoch_began + self._planned, True
 
 
+class Rate(float):
+    """A learning rate that can be set as Keras's variable can, and tells the one of now."""
+
+    #: As Keras's variable: its operations ask.
+    dtype = "float32"
+    shape = ()
+    _optimizer: StandInOptimizer
+
+    def __new__(cls, optimizer: StandInOptimizer) -> Self:
+        """The rate that an optimizer has."""
+        made = super().__new__(cls, optimizer.rate())
+        made._optimizer = optimizer
+        return made
+
+    def assign(self, value: Any) -> Rate:
+        """Set it."""
+        self._optimizer.learning_rate = value
+        return Rate(self._optimizer)
+
+    def assign_add(self, value: Any) -> Rate:
+        """Add to it."""
+        return self.assign(float(self) + float(value))
+
+    def assign_sub(self, value: Any) -> Rate:
+        """Take from it."""
+        return self.assign(float(self) - float(value))
+
+    def numpy(self) -> Any:
+        """As NumPy's single, which Keras's variable has."""
+        return np.float32(float(self))
+
+    def __float__(self) -> float:
+        return self._optimizer.rate()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a number."""
+        return float, (float(self),)
+
+
+class Steps(int):
+    """A number of steps, which NumPy can have as well."""
+
+    dtype = "int64"
+    shape = ()
+
+    def numpy(self) -> Any:
+        """As Keras's variable gives it."""
+        return np.int64(self)
+
+
 class StandInOptimizer:
     """A learning rate and a number of steps.
 
@@ -53,6 +105,8 @@ class StandInOptimizer:
         count: Counts its steps.
         began: The rate when this fit began, where that is known.
         note: Takes the name of an act, and its detail.
+        steady: Whether nothing in the run changes the rate but what logs it.
+        assume: Takes a rate that is asked for where the run does not tell it.
     """
 
     def __init__(
@@ -62,15 +116,27 @@ class StandInOptimizer:
         count: StepCount,
         began: float | None,
         note: Callable[[str, Any], None],
+        *,
+        steady: bool,
+        assume: Callable[[float], None],
     ) -> None:
         inner = described.get("inner_optimizer")  # a LossScaleOptimizer's
         if isinstance(inner, Mapping):
             described = inner.get("config") or {}
-        self._rate = _rate(described.get(RATE))
-        if isinstance(began, int | float) and not callable(self._rate):
-            self._rate = float(began)  # earlier fits may have changed it
-        self._accumulated = described.get("gradient_accumulation_steps") or 1
-        self._logged, self._count, self._note = dict(logged), count, note
+        rate = _rate(described.get(RATE))
+        if isinstance(began, int | float) and not callable(rate):
+            rate = float(began)  # earlier fits may have changed it
+        # Not by attribute: what is set on the optimizer counts as an act.
+        vars(self).update(
+            _rate=rate,
+            _accumulated=described.get("gradient_accumulation_steps") or 1,
+            _logged=dict(logged),
+            _count=count,
+            _note=note,
+            _steady=steady or callable(rate),
+            _told=steady or callable(rate),
+            _assume=assume,
+        )
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -84,20 +150,25 @@ class StandInOptimizer:
     def advance(self, record: Record) -> None:
         """Be as it was when Keras called this hook."""
         self._count.advance(record)
-        if record.kind == "epoch_begin" and record.epoch in self._logged:
-            self._rate = self._logged[record.epoch]
+        if record.kind == "epoch_begin":
+            known = record.epoch in self._logged
+            vars(self).update(_told=self._steady or known)
+            if known:
+                vars(self).update(_rate=self._logged[record.epoch])
 
     @property
-    def iterations(self) -> int:
+    def iterations(self) -> Steps:
         """How often the weights were changed until now."""
-        return int(self._count.taken // self._accumulated)
+        return Steps(self._count.taken // self._accumulated)
+
+    @iterations.setter
+    def iterations(self, _value: Any) -> None:
+        self._note("set_attribute", "model.optimizer.iterations")
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Rate:
         """The one of now."""
-        if self._rate is None:
-            raise ModelNeeded(_UNKNOWN)
-        return self._rate(self._count.taken) if callable(self._rate) else self._rate
+        return Rate(self)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -106,9 +177,22 @@ class StandInOptimizer:
                 "The run's optimizer has a schedule of learning rates: Keras lets no callback set "
                 "another."
             )
-        self._rate = float(value)
-        self._logged.clear()  # from now on it is the callback's
+        # From now on it is the callback's, whatever the run logged.
+        vars(self).update(_rate=float(value), _logged={}, _steady=True, _told=True)
         self._note(RATE, self._rate)
+
+    def rate(self) -> float:
+        """The learning rate of now, as a number."""
+        if self._rate is None:
+            raise ModelNeeded(_UNKNOWN)
+        if not self._told:
+            self._assume(self._rate)
+        return float(self._rate(self._count.taken) if callable(self._rate) else self._rate)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in ("learning_rate", "iterations"):
+            self._note("set_attribute", f"model.optimizer.{name}")
 
     def __getattr__(self, name: str) -> Any:
         if name == RATE:  # the property's own error brings Python here

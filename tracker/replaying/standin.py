@@ -15,9 +15,10 @@ class Act(NamedTuple):
     seq: int
     epoch: int | None
     batch: int | None
-    #: `stop_training`, `learning_rate`, `get_weights`, `set_weights`, `save`, `save_weights`.
+    #: `stop_training`, `learning_rate`, `get_weights`, `set_weights`, `save`, `save_weights`,
+    #: `set_attribute`.
     act: str
-    #: The learning rate, the path, or the epoch that weights are of.
+    #: The learning rate, the path, the epoch that weights are of, or what was set.
     detail: Any = None
 
 
@@ -26,6 +27,10 @@ class Weights(NamedTuple):
 
     epoch: int | None
     seq: int
+
+
+#: What may be set on the model without changing the training.
+_OURS = frozenset({"stop_training", "_stop_training", "history"})
 
 
 class StandIn:
@@ -50,10 +55,11 @@ class StandIn:
         note: Callable[[str, Any], None],
         now: Callable[[], Weights],
     ) -> None:
-        self.metrics = list(metrics)
-        self.optimizer = optimizer
+        self.metrics: Any
+        self.optimizer: Any
+        # Not by attribute: what is set on the model counts as an act.
+        vars(self).update(metrics=list(metrics), optimizer=optimizer, _note=note, _now=now)
         self.history: Any = None
-        self._note, self._now = note, now
 
     @property
     def stop_training(self) -> bool:
@@ -86,6 +92,11 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         raise ModelNeeded(needed(f"model.{name}"))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in _OURS:
+            self._note("set_attribute", f"model.{name}")
 
 
 def needed(attribute: str) -> str:

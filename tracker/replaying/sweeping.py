@@ -69,7 +69,8 @@ def sweep(
 
     Raises:
         InvalidArgument: More than one argument is swept, or neither runs nor `where` are given,
-            or both; the only run, or all of them, have no such fit.
+            or both, or a run twice; the only run, or all of them, cannot be replayed: they have no
+            such fit, or never logged what is watched.
         RunNotFound, AmbiguousRun: One is not exactly one run, or `where` holds for none.
         TrackerError: As `tracker.replay`.
     """
@@ -110,7 +111,12 @@ def _found(runs: Sequence[str | int] | None, where: str | None, store: SqlStore)
         chosen = latest_runs(where=where, store=store)
     if not chosen:
         raise RunNotFound("No run is chosen by that.")
-    return {run.uuid: run.name for run in chosen}
+    found = {run.uuid: run.name for run in chosen}
+    if len(found) < len(chosen):
+        names = [run.name for run in chosen]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidArgument(f"Run {twice!r} is there more than once: name each run once.")
+    return found
 
 
 def _verdicts(

@@ -53,11 +53,19 @@ class Verdict:
     #: Why hooks of batches, which a callback looks at, are missing from the run (`batches=5`,
     #: `pruned`); None: none are, or no callback does. Else what is said may not be so.
     unseen: str | None = None
+    #: Epochs that the fit was to have, where it ended before them, or has not ended; else None.
+    planned: int | None = None
+    #: How the fit ended: `finished`; `died`, or what the run was then (`failed`, `interrupted`,
+    #: `crashed`); `running` or `lost`. None: not known.
+    ending: str | None = None
+    #: The learning rate that was assumed where a callback asked for one that the run does not
+    #: tell: it logs none, and callbacks of it may have changed it. None: no callback asked.
+    assumed_rate: float | None = None
 
     @property
     def exact(self) -> bool:
         """Whether a training with these callbacks had done just this."""
-        return self.exact_until is None and self.unseen is None
+        return self.exact_until is None and self.unseen is None and self.assumed_rate is None
 
     @property
     def saved_epochs(self) -> int:
@@ -94,13 +102,26 @@ class Verdict:
             parts.append(f"The weights of epoch {self.restored_epoch} would have been put back.")
         rates = [one for one in self.acts if one.act == "learning_rate"]
         if rates:
-            parts.append(f"It would have set the learning rate to {rates[0].detail:.6g} in epoch "
-                         f"{rates[0].epoch}.")  # fmt: skip
+            parts.append(
+                f"It would have set the learning rate to {rates[0].detail:.6g}{_at(rates[0])}."
+            )
         paths = [one for one in self.acts if one.act in ("save", "save_weights")]
         if paths:
             files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-            parts.append(f"It would have saved {files}, the last one in epoch "
-                         f"{paths[-1].epoch}.")  # fmt: skip
+            parts.append(f"It would have saved {files}, the last one{_at(paths[-1])}.")
+        attributes: dict[str, Act] = {}
+        for one in self.acts:
+            if one.act == "set_attribute":
+                attributes.setdefault(one.detail, one)
+        parts += [f"It would have set {name}{_at(one)}." for name, one in attributes.items()]
+        if self.planned is not None:
+            parts.append(self._end())
+        if self.assumed_rate is not None:
+            parts.append(
+                "This may not be exact: the run does not tell the learning rate that a callback "
+                f"asked for, and {self.assumed_rate:.6g} was assumed. It is not logged, and other "
+                "callbacks may have changed it."
+            )
         if self.exact_until is not None:
             parts.append(
                 f"What follows event {self.exact_until} is not exact: the values are those of the "
@@ -113,8 +134,20 @@ class Verdict:
             )
         return " ".join(parts)
 
+    def _end(self) -> str:
+        """That the fit has not had all of its epochs."""
+        had = f"{self.epochs} of {_epochs(self.planned or 0)} that were planned"
+        if self.ending == "running":
+            return f"The run is still going on: it has had {had}."
+        how = "" if self.ending in ("finished", None) else f" ({self.ending})"
+        return f"The run itself ended after {had}{how}: what would have come then is not known."
+
     def _repr_html_(self) -> str:
         return f"<p>{escape(str(self))}</p>{self.to_frame().to_html(index=False)}"
+
+
+def _at(act: Act) -> str:
+    return "" if act.epoch is None else f" in epoch {act.epoch}"
 
 
 def _epochs(number: int) -> str:

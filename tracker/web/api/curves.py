@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.errors import InvalidArgument
-from tracker.plots.bands import banded, smoothed
 from tracker.plots.figure import PALETTE
+from tracker.plots.lines import lines_of
 from tracker.plots.sparks import last_values
 from tracker.query import run_of
 from tracker.store.port import Run
@@ -19,6 +20,7 @@ from tracker.web.parameters import Parameter
 
 _MOST_RUNS, _MOST_POINTS, _MOST_SPARKS = 50, 4_000, 200
 _ANY = 1e15
+_GREATEST_SINGLE = 3e38
 
 
 def _curves(
@@ -59,31 +61,28 @@ def _lines(
     end: float | None,
     store: SqlStore,
 ) -> list[dict[str, Any]]:
-    """The lines of one run: one, or where its axis begins again, one each time it does."""
     curve = cached_curve(run, metric, source, store)
-    at, value = curve.at(x), smoothed(curve.value, smooth)
-    there = np.isfinite(at)
-    at, value, piece = at[there], value[there], curve.piece[there]
-    cuts = np.flatnonzero(np.diff(at) < 0) + 1
-    lines = []
-    for number, (places, values, pieces) in enumerate(
-        zip(*(np.split(array, cuts) for array in (at, value, piece)), strict=True), 1
-    ):
-        if not len(places):
-            continue
-        band = banded(places, values, pieces, points, begin, end)
-        line = {
-            "part": number if len(cuts) else None,
-            "x": np.round(band.x, 6),
-            "y": band.mean.astype(np.float32),
-            "low": band.low.astype(np.float32) if band.reduced else None,
-            "high": band.high.astype(np.float32) if band.reduced else None,
-            "values": len(places),
-            "not_finite": int((~np.isfinite(values)).sum()),
-            "last": float(values[-1]),
+    found = lines_of(curve, x, points=points, smooth=smooth, begin=begin, end=end)
+    return [
+        {
+            "part": line.part,
+            "x": np.round(line.x, 6),
+            "y": _single(line.y),
+            "low": None if line.low is None else _single(line.low),
+            "high": None if line.high is None else _single(line.high),
+            "values": line.values,
+            "not_finite": line.lost,
+            "last": line.last,
         }
-        lines.append(line)
-    return lines
+        for line in found
+    ]
+
+
+def _single(values: NDArray[np.float64]) -> NDArray[Any]:
+    """As short as a screen needs them, unless they are too great for that."""
+    if np.nanmax(np.abs(values), initial=0.0) > _GREATEST_SINGLE:
+        return values
+    return values.astype(np.float32)
 
 
 AXIS = Parameter("x", "The axis.", default="step", choices=("step", "epoch", "time"))

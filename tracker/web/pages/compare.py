@@ -9,12 +9,13 @@ from tracker.comparing import compare, diff
 from tracker.comparing.difference import SECTIONS
 from tracker.errors import InvalidArgument
 from tracker.plots.figure import PALETTE
+from tracker.plots.naming import metrics_of
 from tracker.query import run_of
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 from tracker.web.api.comparing import MOST_RUNS
 from tracker.web.api.curves import AXIS, SMOOTH, SOURCE
-from tracker.web.pages.figures import LOG, metrics_of
+from tracker.web.pages.figures import LOG
 from tracker.web.pages.page import page
 from tracker.web.parameters import Parameter
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tracker.plots.figure import PALETTE
+from tracker.plots.naming import metrics_of
 from tracker.projections import flatten
 from tracker.query import describe, history, run_of
 from tracker.replaying.moment import state
@@ -16,7 +17,7 @@ from tracker.timings import timing
 from tracker.web.api.curves import AXIS, SMOOTH, SOURCE
 from tracker.web.api.replaying import CALLBACKS
 from tracker.web.api.runs import RUN
-from tracker.web.pages.figures import LOG, metrics_of
+from tracker.web.pages.figures import LOG
 from tracker.web.pages.page import page
 
 #: Metrics that are drawn, and epochs whose times are listed.

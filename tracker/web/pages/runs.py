@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from tracker.grouping import metric_names
 from tracker.listing import LENGTH, TIME, Listing, param_columns
 from tracker.plots.figure import PALETTE
+from tracker.plots.naming import metrics_of
 from tracker.search import found_listing, found_runs
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 from tracker.web.api.curves import AXIS, SMOOTH
-from tracker.web.pages.figures import LOG, metrics_of
+from tracker.web.pages.figures import LOG
 from tracker.web.pages.page import page
 from tracker.web.parameters import Parameter
 

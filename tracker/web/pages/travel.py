@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracker.plots.naming import metrics_of
 from tracker.query import events, run_of
 from tracker.replaying.moment import state
 from tracker.store.sql import SqlStore
 from tracker.web.api.runs import RUN
 from tracker.web.api.streams import MOST
-from tracker.web.pages.figures import metrics_of
 from tracker.web.pages.page import page
 from tracker.web.parameters import Parameter
 
