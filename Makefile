@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+# Test processes side by side: most tests wait for servers and trainings more than they compute.
+WORKERS ?= 3
 DEMO_HOME ?= $(CURDIR)/build/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -60,7 +62,7 @@ $(VENV)/assets.stamp: package-lock.json tools/assets.py | $(VENV)/test.stamp
 	@touch $@
 
 pytest: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
 	$(BIN)/python -m pytest -m faults $(if $(LONG),--long)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +25,9 @@ _AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _START_SECONDS = 20.0
 
+# Asked for before a test moves it into its own folder: all test processes have the same.
+_TEMP = Path(tempfile.gettempdir())
+
 
 def chromium() -> str:
     """A Chromium of this machine; where we are root and there is none, Debian's is installed.
@@ -33,6 +38,12 @@ def chromium() -> str:
     chosen = os.environ.get("TRACKER_CHROMIUM")
     if chosen:
         return chosen
+    with (_TEMP / f"tracker-chromium-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
+        return _found()
+
+
+def _found() -> str:
     found = _on_path()
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
