@@ -6,6 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tracker.legibility import printable
 from tracker.listing import Listing
 
 if TYPE_CHECKING:
@@ -37,20 +38,6 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """The text on one line, with what would move the cursor or change colours escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
-
-
-def printable_lines(text: str) -> str:
-    """The same, but for its line ends."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def local_zone() -> Any:

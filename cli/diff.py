@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import json_text, printable, rows_of
+from tracker.legibility import printable
+
+from .cells import json_text, rows_of
 from .options import (
     FormatOption,
     OutputOption,

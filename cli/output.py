@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tracker.errors import InvalidArgument, UnknownColumn
+from tracker.legibility import printable_lines
 from tracker.listing import Column, Listing
 from tracker.masking import mask_url
 
-from .cells import cells_of, json_text, names_of, printable_lines, rows_of
+from .cells import cells_of, json_text, names_of, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd

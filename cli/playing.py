@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tracker.legibility import printable
+
 from .bars import bar, epoch_of
-from .cells import cell, printable
+from .cells import cell
 from .output import say, write_text
 
 if TYPE_CHECKING:

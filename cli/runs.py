@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InvalidArgument
+from tracker.legibility import printable
 
-from .cells import cell, json_text, printable
+from .cells import cell, json_text
 from .options import (
     FormatOption,
     LimitOption,

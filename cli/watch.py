@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracker.legibility import printable
 from tracker.liveness import LOST
 
 from .bars import bar, epoch_of, sparkline, values_of
-from .cells import printable
 from .options import RunArgument, StoreOption, reading_store
 from .output import say, write_text
 from .polling import again
@@ -36,7 +36,11 @@ def add_to(app: typer.Typer) -> None:
 def watch(
     run: RunArgument,
     metric: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose curve is shown. Default: the loss.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this one is shown; on a terminal, whose curve is. Default: the loss.",
+        ),
     ] = None,
     exit_status: Annotated[
         bool, typer.Option("--exit-status", help="Exit with 1 if the run did not finish well.")
@@ -61,7 +65,7 @@ def watch(
         raise typer.Exit(1)
 
 
-def _lines(uuid: str, _metric: str | None, opened: SqlStore, store: str | None) -> str:
+def _lines(uuid: str, metric: str | None, opened: SqlStore, store: str | None) -> str:
     """A line for each epoch that ends; returns the status at the end."""
     from tracker.query import events
 
@@ -69,10 +73,11 @@ def _lines(uuid: str, _metric: str | None, opened: SqlStore, store: str | None) 
     for moment in _moments(uuid, opened, store):
         frame = events(uuid, kind="epoch_end", after=seen, until=moment.seq, logs="dict",
                        store=opened)  # fmt: skip
+        _check_metric(metric, moment)
         for row in frame.to_dict("records"):
-            write_text(
-                f"{epoch_of(row['epoch'], moment.planned_epochs)}  {values_of(row['logs'])}\n"
-            )
+            logs = row["logs"] or {}
+            shown = logs if metric is None else {metric: logs[metric]} if metric in logs else {}
+            write_text(f"{epoch_of(row['epoch'], moment.planned_epochs)}  {values_of(shown)}\n")
         seen = moment.seq
     return moment.status
 
@@ -87,6 +92,7 @@ def _live(uuid: str, metric: str | None, opened: SqlStore, store: str | None) ->
     with Live(console=Console(), auto_refresh=False) as live:
         before: tuple[float, int] | None = None
         for moment in _moments(uuid, opened, store):
+            _check_metric(metric, moment)
             curves = metrics(uuid, store=opened)
             curves = curves[curves["phase"] == "train"]
             now = (time.monotonic(), moment.seq)
@@ -113,6 +119,15 @@ def _moments(uuid: str, opened: SqlStore, store: str | None) -> Iterator[Moment]
         yield moment
         if status != "running":
             return
+
+
+def _check_metric(metric: str | None, moment: Moment) -> None:
+    """Whether there is such a metric can be told once an epoch has ended."""
+    from tracker.errors import UnknownColumn
+
+    if metric is not None and moment.epochs and metric not in moment.last:
+        there = ", ".join(moment.last) or "none"
+        raise UnknownColumn(f"No metric {metric!r} was logged. There are: {there}.")
 
 
 def _view(moment: Moment, curves: Any, metric: str | None, rate: float | None) -> RenderableType:

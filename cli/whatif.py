@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from .cells import json_text, printable
+from tracker.legibility import printable
+
+from .cells import json_text
 from .output import write_frame, write_text
 
 if TYPE_CHECKING:

@@ -359,3 +359,37 @@ def test_a_resumed_run_is_compared_by_what_counts(tmp_path: Path) -> None:
     found = tracker.diff("a", "b", store=store)
     assert found.events.empty, found.events
     store.close()
+
+
+def test_streams_that_part_and_meet_all_the_time(tmp_path: Path) -> None:
+    """Each second batch against all of them: every hook of both is told, and where they differ."""
+    streams = []
+    for step in (1, 2):
+        stream = Stream()
+        stream.add("train_begin", call=1)
+        for batch in range(0, 3_000, step):
+            stream.add("train_batch_begin", call=1, epoch=0, batch=batch)
+            loss = {"loss": 1.0 if batch < 2_000 else float(step)}
+            stream.add("train_batch_end", loss, call=1, epoch=0, batch=batch)
+        stream.add("train_end", call=1)
+        streams.append(stream.records)
+    found = tracker.diff("a", "b", store=stored(f"sqlite:///{tmp_path}/diff.db", *streams))
+    assert (found.common, found.only_a, found.only_b) == (3_002, 3_000, 0)
+    assert found.first is not None
+    assert (found.first.what, found.first.batch) == ("only in a", 1)
+    (row,) = found.events.to_dict("records")
+    assert (row["compared"], row["different"], row["first_batch"]) == (1_500, 500, 2_000)
+    assert (row["largest_gap"], row["last_gap"]) == (1.0, 1.0)
+
+
+def test_texts_of_a_difference_move_no_cursor(tmp_path: Path) -> None:
+    """Names of metrics are shown, and do nothing, from Python too."""
+    streams = []
+    for value in (1.0, 2.0):
+        stream = Stream()
+        stream.add("train_end", {"\x1b[31m": value}, call=1)
+        streams.append(stream.records)
+    found = tracker.diff("a", "b", store=stored(f"sqlite:///{tmp_path}/diff.db", *streams))
+    assert "\x1b" not in str(found)
+    assert "\\x1b[31m" in str(found)
+    assert "1 hook in common" in str(found)

@@ -17,6 +17,7 @@ from tests.test_cli import TRACKER, store  # noqa: F401 - a fixture
 from tests.test_cli import tracker as command
 from tests.test_store import sql_store, sqlite_store  # noqa: F401 - fixtures
 from tracker.errors import InvalidArgument, InvalidQuery, QueryTimeout
+from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
 
 #: Statements that are no queries, and their tricks.
@@ -137,6 +138,22 @@ def test_limits(filled: SqlStore) -> None:
     for wrong in ({"limit": 0}, {"timeout": 0.0}, {"timeout": float("nan")}):
         with pytest.raises(InvalidArgument):
             tracker.sql("SELECT 1", store=filled, **wrong)
+
+
+def test_digits_of_integers_are_kept(filled: SqlStore) -> None:
+    """Beside other numbers too, where a double would lose them."""
+    frame = tracker.sql("SELECT 9007199254740993 AS n UNION ALL SELECT 0.5", store=filled)
+    assert sorted(map(str, frame["n"])) == ["0.5", "9007199254740993"]
+
+
+def test_one_value_cannot_run_away(tmp_path: Path) -> None:
+    """SQLite looks at no clock while a function makes one huge value."""
+    opened = connect_store(f"sqlite:///{tmp_path}/sql.db", create=True)
+    upgrade_store(opened)
+    huge = "SELECT length(replace(hex(zeroblob(40000000)), '0', 'aa'))"
+    with pytest.raises(InvalidQuery, match="too big"):
+        tracker.sql(huge, store=opened)
+    opened.close()
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,19 @@ def test_a_line_an_epoch_until_the_end(url: str) -> None:
     assert "Run run: finished." in done.stderr
 
 
+def test_one_metric(url: str) -> None:
+    """Only it is told; one that there is not is refused, with those that there are."""
+    store = connect_store(url)
+    store.append(identity(), fit_stream(epochs=2), expected_seq=0)
+    store.close()
+    done = command("runs", "watch", "run", "--metric", "val_loss", "--store", url)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("Epoch")]
+    assert len(lines) == 2
+    assert all("val_loss" in line and " loss:" not in line for line in lines)
+    refused = command("runs", "watch", "run", "--metric", "nope", "--store", url, code=2)
+    assert "No metric 'nope' was logged. There are: loss, val_loss" in refused.stderr
+
+
 def test_the_outcome_is_the_exit_code(url: str) -> None:
     """A failed run is 1 with --exit-status, and 0 without."""
     store = connect_store(url)

@@ -34,6 +34,10 @@ _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer"})
 #: Instructions of SQLite between two looks at the clock: a fraction of a millisecond.
 _INSTRUCTIONS = 10_000
 _BUSY_TIMEOUT_S = 5
+#: Bytes of one value, or row: more than any of ours has.
+_LONGEST = 64 * 2**20
+#: Greater integers are no doubles.
+_EXACT = 2**53
 
 _WRITES = "25006"  # read_only_sql_transaction
 _CANCELLED = "57014"  # query_canceled
@@ -64,8 +68,8 @@ def sql(
     Returns:
         A column for each of the query, with `_2` and so on after names that it has before.
         Integers are `Int64`, numbers `float64`, texts `string`, times `datetime64[us, UTC]`;
-        bytes and columns of mixed values are objects. The frame's `attrs["more"]` tells whether
-        `limit` cut rows off.
+        bytes, columns of mixed values, and of numbers with integers beyond 2**53, are objects. The
+        frame's `attrs["more"]` tells whether `limit` cut rows off.
 
     Raises:
         InvalidQuery: It is no such query, it would write, or the database does not accept it.
@@ -120,6 +124,8 @@ def _from_sqlite(store: SqlStore, query: str, count: int | None, timeout: float)
         raise StoreUnreachable(
             f"The store {mask_url(store.url)} cannot be opened for reading: {error}."
         ) from error
+    # No look at the clock comes while a function makes one huge value.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     try:
         # SQLite declares these when first used, which to the authorizer looks like writing.
@@ -225,7 +231,8 @@ def _column(values: Sequence[Any]) -> Any:
         return pd.array(values, dtype="boolean")
     if kinds == {int} and all(-(2**63) <= (value or 0) < 2**63 for value in values):
         return pd.array(values, dtype="Int64")
-    if kinds and kinds <= {int, float}:
+    exact = all(type(value) is not int or abs(value) <= _EXACT for value in values)
+    if kinds and kinds <= {int, float} and exact:
         return np.array([np.nan if value is None else value for value in values], dtype="float64")
     if kinds == {str}:
         return pd.array(values, dtype="string")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tracker.comparing.values import Divergence, Summary
+from tracker.legibility import printable_lines
 
 #: The sections, in the order in which they explain.
 SECTIONS = ("params", "environment", "git", "model", "metrics", "events")
@@ -70,7 +71,7 @@ class Difference:
 
     def verdict(self) -> str:
         """In a sentence: whether and where the streams part."""
-        hooks = f"{self.common:,} hooks in common"
+        hooks = f"{self.common:,} {'hook' if self.common == 1 else 'hooks'} in common"
         if self.equal:
             return f"{self.a} and {self.b} are equal: {hooks}, every value of them."
         alone = [
@@ -106,7 +107,7 @@ class Difference:
         parts = [self.verdict()]
         parts += [f"{name}\n{frame.to_string(index=False)}"
                   for name, frame in self.sections().items()]  # fmt: skip
-        return "\n\n".join(parts)
+        return printable_lines("\n\n".join(parts))
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{escape(self.verdict())}</p>"]

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from tracker.errors import InvalidArgument, UnknownColumn
-from tracker.plots.figure import PALETTE, Figure, Series, legible
+from tracker.legibility import printable
+from tracker.plots.figure import PALETTE, Figure, Series
 from tracker.plots.lines import Floats, Line, lines_of
 from tracker.plots.naming import metrics_of
 from tracker.plots.reading import Axis, Source, read_curve
@@ -44,7 +45,7 @@ def make_figure(
     if not found:
         raise InvalidArgument("Which runs? Give at least one.")
     notes = [
-        f"Run {legible(name)} was pruned: of its batches only some are left."
+        f"Run {printable(name)} was pruned: of its batches only some are left."
         for name, run in found.items()
         if run.state.dropped and source == "batch"
     ]
@@ -78,9 +79,9 @@ def make_figure(
     if not series:
         which_values = "of batches " if source == "batch" else ""
         notes.append(f"No value {which_values}has a place on the axis {x}.")
-    shown = [legible(name) for name in names]
+    shown = [printable(name) for name in names]
     return Figure(
-        title=legible(next(iter(found))) if len(found) == 1 else ", ".join(shown),
+        title=printable(next(iter(found))) if len(found) == 1 else ", ".join(shown),
         x_label=_AXES[x],
         y_label=shown[0] if len(shown) == 1 else "value",
         log=log,
@@ -121,5 +122,5 @@ def _chosen(runs: Collection[Run], wanted: Sequence[str] | None) -> list[str]:
 
 def _label(run: str, metric: str, runs: int, metrics: int) -> str:
     if runs == 1:
-        return legible(metric)
-    return legible(run) if metrics == 1 else f"{legible(run)} {legible(metric)}"
+        return printable(metric)
+    return printable(run) if metrics == 1 else f"{printable(run)} {printable(metric)}"

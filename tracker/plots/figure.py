@@ -46,13 +46,6 @@ class Figure:
     notes: tuple[str, ...]
 
 
-def legible(text: str) -> str:
-    """The text on one line, with what would move a cursor or break XML escaped."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
-
-
 def pieces(y: NDArray[np.float64]) -> list[slice]:
     """The unbroken stretches of a line."""
     there = np.concatenate(([False], np.isfinite(y), [False]))

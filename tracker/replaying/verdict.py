@@ -8,6 +8,7 @@ from html import escape
 
 import pandas as pd
 
+from tracker.legibility import printable
 from tracker.replaying.standin import Act
 
 _ACT_TYPES = {
@@ -132,7 +133,7 @@ class Verdict:
                 f"This may not be exact: a callback looks at batches, of which the run does not "
                 f"have all ({self.unseen})."
             )
-        return " ".join(parts)
+        return printable(" ".join(parts))
 
     def _end(self) -> str:
         """That the fit has not had all of its epochs."""

@@ -1,0 +1,17 @@
+"""Texts that are shown as they are, without what they could do to where they are shown."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text on one line, with what would move a cursor, change colours or break XML escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def printable_lines(text: str) -> str:
+    """The same, but for its line ends."""
+    return "\n".join(map(printable, text.split("\n")))
