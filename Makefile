@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint types imports assets pytest faults bench bench-peers clean
+.PHONY: help demo test lint types imports assets pytest faults bench bench-ui bench-peers clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1
 
 bench: $(VENV)/test.stamp  ## Measure, each figure beside its floor
 	$(BIN)/python -m benchmarks
+
+bench-ui: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Measure the page of `tracker ui` in a browser
+	$(BIN)/python -m benchmarks.ui
 
 $(PEERS)/peers.stamp:
 	$(PYTHON) -m venv $(PEERS)
