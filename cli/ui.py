@@ -75,7 +75,7 @@ def ui(
         factory=True,
         fd=listener.fileno(),
         workers=workers,
-        log_level="warning",
+        log_level="critical",  # faults of requests are told by tracker.web itself
         server_header=False,
         timeout_graceful_shutdown=2,
     )

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import update
 
 import tracker
 from tests.browser import Seen, axe, served, watched
 from tests.postgres import PostgresServer, running_server
 from tests.streams import Stream, fit_stream, identity
+from tracker.store import schema
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
 from tracker.web.application import application
@@ -386,6 +388,7 @@ def test_a_training_is_followed(page: Page, home: Path) -> None:
                 shown = int(now.get_attribute("data-seq") or 0)
                 assert shown == tracker.state("live", store=store).seq
                 _closed_while_hidden(page, app)
+                page.goto("about:blank")
         finally:
             training.kill()
 
@@ -421,6 +424,31 @@ def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any] | No
         assert process is None or process.poll() in (None, 0), "the training failed"
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.05)
+
+
+def test_a_run_that_is_lost_and_comes_back(page: Page, home: Path) -> None:
+    """Its page says so without being loaded again, and follows it on."""
+    home.mkdir()
+    url = f"sqlite:///{home / 'runs.db'}"
+    store = connect_store(url, create=True)
+    upgrade_store(store)
+    one, records = identity("run", 1), fit_stream(3, 4, ended=False)
+    store.append(one, records[:20], expected_seq=0)
+    with served(application(Settings(store=url))) as site:
+        page.goto(site + "/runs/run")
+        now = page.locator("#now")
+        expect(now).to_contain_text("running")
+        page.evaluate("window.stays = true")
+        with store.writing() as connection:
+            silent = schema.runs.c.heartbeat_at - 600_000_000
+            connection.execute(update(schema.runs).values(heartbeat_at=silent))
+        expect(now).to_contain_text("lost", timeout=30_000)
+        store.append(one, records[20:30], expected_seq=20)
+        expect(now).to_contain_text("running", timeout=30_000)
+        expect(now).to_contain_text("event 30")
+        assert page.evaluate("window.stays")
+        page.goto("about:blank")
+    store.close()
 
 
 def test_a_server_that_goes_away(page: Page, seen: list[Seen], home: Path) -> None:
@@ -480,3 +508,4 @@ def test_a_store_that_goes_away(page: Page, seen: list[Seen], own_server: Postgr
         expect(page.locator("#now")).to_contain_text("event 30", timeout=30_000)
         other.goto(site + "/runs")
         expect(other.locator("tr[data-run]")).to_have_count(1)
+        page.goto("about:blank")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,9 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tracker.errors import InvalidArgument, TrackerError
-from tracker.following import progress_of
+from tracker.following import lost_among, progress_of
+from tracker.liveness import LOST
 from tracker.masking import mask_text
 from tracker.query import run_of
 from tracker.web.context import Context, context_of
@@ -27,6 +31,10 @@ from tracker.web.context import Context, context_of
 _MOST_RUNS, _MOST_LISTENERS = 50, 500
 #: Seconds of silence after which a line is sent, so that dead connections are noticed.
 _QUIET = 15.0
+#: Seconds between two looks for running runs whose writers are silent.
+_LOST_SECONDS = 5.0
+
+_log = logging.getLogger("tracker.web")
 
 #: What a run's row tells of it: how far its stream is, and its status.
 State = dict[str, Any]
@@ -62,12 +70,21 @@ class Hub:
             del self._followed[queue]
 
     async def _watch(self) -> None:
-        away = False
+        away, look_for_lost, lost = False, 0.0, set[str]()
         while self._followed:
             wanted = frozenset().union(*self._followed.values())
             try:
                 states = await run_in_threadpool(_states, self._context, wanted)
-            except TrackerError as error:
+                if time.monotonic() >= look_for_lost:
+                    running = {one for one, state in states.items() if state["status"] == "running"}
+                    lost = await run_in_threadpool(lost_among, running, self._context.store)
+                    look_for_lost = time.monotonic() + _LOST_SECONDS
+                for uuid in lost & states.keys():
+                    if states[uuid]["status"] == "running":
+                        states[uuid]["status"] = LOST
+            except Exception as error:  # noqa: BLE001 - nobody else looks: it has to go on
+                if not isinstance(error, TrackerError):
+                    _log.error("A fault of the tracker while runs are followed", exc_info=error)
                 if not away:
                     self._tell_all({"away": mask_text(str(error))})
                 away = True
@@ -116,7 +133,11 @@ async def _live(request: Request) -> Response:
     async def stream() -> AsyncIterator[bytes]:
         with hub.listening(uuids) as queue:
             yield b"retry: 1000\n\n"
-            states = await run_in_threadpool(_states, context, uuids)
+            try:
+                states = await run_in_threadpool(_states, context, uuids)
+            except TrackerError as error:
+                states = {}
+                yield _message({"away": mask_text(str(error))})
             for state in states.values():
                 if _mark(state) != last:
                     yield _message(state)
@@ -125,13 +146,21 @@ async def _live(request: Request) -> Response:
                     message = await asyncio.wait_for(queue.get(), _QUIET)
                 except TimeoutError:
                     yield b": still here\n\n"
-                except asyncio.CancelledError:
-                    return  # the server stops: whoever listens comes back by themselves
                 else:
                     yield _message(message)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+    return _Events(stream(), media_type="text/event-stream", headers=headers)
+
+
+class _Events(StreamingResponse):
+    """A stream that ends when the server stops: whoever listens comes back by themselves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _mark(state: State) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.liveness import with_lost
 from tracker.plots.figure import PALETTE
 from tracker.plots.naming import metrics_of
 from tracker.projections import flatten
@@ -28,7 +29,7 @@ _USUAL = ("val_loss", "loss")
 
 
 def _run(store: SqlStore, run: str, **_: Any) -> tuple[str, Mapping[str, Any]]:
-    found = run_of(run, store=store)
+    (found,) = with_lost([run_of(run, store=store)])
     facts = describe(found.uuid, store=store)
     metrics = metrics_of([found])
     watched = [name for name in metrics if not name.startswith("test_")]
@@ -54,7 +55,7 @@ def _now(store: SqlStore, run: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _progress(store: SqlStore, run: str) -> Mapping[str, Any]:
-    found = run_of(run, store=store)
+    (found,) = with_lost([run_of(run, store=store)])
     return {"run": found, "moment": state(found.uuid, store=store)}
 
 

@@ -13,7 +13,10 @@ export function follow(runs, changed) {
     if (source || document.hidden) return;
     source = new EventSource(address("/api/v1/live", { run: runs }));
     source.addEventListener("open", () => banner(""));
-    source.addEventListener("run", (event) => changed(JSON.parse(event.data)));
+    source.addEventListener("run", (event) => {
+      banner("");
+      changed(JSON.parse(event.data));
+    });
     source.addEventListener("store", (event) => banner(JSON.parse(event.data).away));
     source.addEventListener("error", () => {
       banner("The server does not answer. The page goes on when it does.");

@@ -70,7 +70,7 @@ const form = document.getElementById("what-if");
 if (form) whatIf(form);
 
 const now = document.getElementById("now");
-if (now.dataset.status === "running") {
+if (["running", "lost"].includes(now.dataset.status)) {
   const run = location.pathname;
   const renew = calmly(async () => {
     const answer = await fetch(`${run}/now`);

@@ -130,7 +130,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 card?.load([run]).then(mark);
-if (form.dataset.status === "running") {
+if (["running", "lost"].includes(form.dataset.status)) {
   const redraw = calmly(async () => card?.load([run]), 1000);
   follow([run], (state) => {
     const atEnd = slider.value === slider.max;
