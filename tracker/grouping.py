@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import func, select
+from sqlalchemy import Select, case, func, select
 
 from tracker.arguments import check_text
 from tracker.errors import InvalidArgument, RunExists, RunNotFound
 from tracker.facts import person
 from tracker.frames import run_frame, typed
-from tracker.liveness import with_lost
+from tracker.liveness import LOST, with_lost
 from tracker.projections import RunState
 from tracker.query import Store, opened_store
 from tracker.selection import can_be_stored, listed
@@ -92,28 +93,70 @@ def experiments(
         InvalidArgument: `mode` is wrong.
     """
     direction = better(metric, mode)
+    runs = schema.runs.c
     with opened_store(store) as opened, opened.snapshot() as connection:
-        runs = with_lost(load_runs(connection, where=listed()))
-    found: dict[str | None, list[Run]] = {}
-    for run in runs:
-        found.setdefault(run.state.experiment, []).append(run)
+        counted = connection.execute(_counts()).all()
+        running = load_runs(connection, where=listed() & (runs.status == "running"))
+        best = {row.experiment: row for row in connection.execute(_bests(metric, direction))}
+    # Which of them are lost, no query tells: it depends on who lives on this machine.
+    lost = Counter(run.state.experiment for run in with_lost(running) if run.state.status == LOST)
     rows = []
-    for name, members in found.items():
-        states = [run.state for run in members]
-        best, value = _ranked(members, metric, direction)[0]
-        began = [state.began_at for state in states if state.began_at is not None]
-        statuses = [state.status for state in states]
-        groups = {state.group for state in states if state.group}
+    for row in counted:
+        gone, first = lost[row.experiment], best.get(row.experiment)
         rows.append(
-            (name, len(states), len(groups), statuses.count("running"),
-             statuses.count("finished"),
-             sum(status not in ("running", "finished") for status in statuses),
-             min(began, default=None), max(began, default=None),
-             None if value is None else best.name, value)
+            (row.experiment, row.runs, row.groups, row.running - gone, row.finished,
+             row.runs - row.running - row.finished + gone, row.started, row.latest,
+             first and first.name, first and first.value)
         )  # fmt: skip
     rows.sort(key=lambda row: row[7] or 0, reverse=True)
     columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
     return typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
+
+
+def _counts() -> Select[Any]:
+    """For each experiment how many runs it has, of which kinds, and when they began."""
+    runs = schema.runs.c
+    return (
+        select(
+            runs.experiment,
+            func.count().label("runs"),
+            func.count(func.nullif(runs.group_name, "").distinct()).label("groups"),
+            func.sum(case((runs.status == "running", 1), else_=0)).label("running"),
+            func.sum(case((runs.status == "finished", 1), else_=0)).label("finished"),
+            func.min(runs.began_at).label("started"),
+            func.max(runs.began_at).label("latest"),
+        )
+        .where(listed())
+        .group_by(runs.experiment)
+    )
+
+
+def _bests(metric: str, direction: Mode) -> Select[Any]:
+    """For each experiment its best run, of equally good ones the latest: name and value."""
+    runs = schema.runs.c
+    own = schema.run_metrics.alias("own")
+    test = schema.run_metrics.alias("test")
+    column = "minimum" if direction == "min" else "maximum"
+    evaluates = metric.removeprefix("test_") if metric.startswith("test_") else None
+    # A fit's own metric of that name counts first, whether it has a number or not.
+    value = case((own.c.metric.is_not(None), own.c[column]), else_=test.c[column])
+    joined = schema.runs.outerjoin(
+        own, (own.c.run_id == runs.id) & (own.c.phase == "train") & (own.c.metric == metric)
+    ).outerjoin(
+        test, (test.c.run_id == runs.id) & (test.c.phase == "test") & (test.c.metric == evaluates)
+    )
+    better_first = value.asc() if direction == "min" else value.desc()
+    place = func.row_number().over(
+        partition_by=runs.experiment,
+        order_by=(better_first, func.coalesce(runs.began_at, 0).desc(), runs.id.desc()),
+    )
+    ranked = (
+        select(runs.experiment, runs.name, value.label("value"), place.label("place"))
+        .select_from(joined)
+        .where(listed() & value.is_not(None))
+        .subquery()
+    )
+    return select(ranked).where(ranked.c.place == 1)
 
 
 def experiment_runs(
