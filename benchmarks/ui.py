@@ -29,6 +29,7 @@ from benchmarks.streams import records
 from benchmarks.table import Figure, interleaved, machine, table
 from tests.browser import chromium
 from tests.postgres import installations
+from tests.streams import fit_stream
 from tracker.event import Record
 from tracker.maintenance import rebuild_chunks
 from tracker.store.opening import open_store
@@ -36,7 +37,7 @@ from tracker.store.port import RunIdentity
 from tracker.store.sql import SqlStore
 
 _LONG, _LIVE = "long", "live"
-_BATCH = 5_000
+_BATCH, _STEPS = 5_000, 2_000
 _ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 #: Has the layout, style and scripts of all, and reads next to nothing.
 _BARE = "/runs/none"
@@ -54,7 +55,8 @@ _CLOCK = os.sysconf("SC_CLK_TCK")
 def fill(store: SqlStore, runs: int, events: int) -> list[Record]:
     """The store; returns the records of the live run that are yet to come."""
     search.fill(store, runs)
-    _append(store, _identity(_LONG, 1), records(events, 2))
+    epochs = events // (2 * _STEPS)
+    _append(store, _identity(_LONG, 1), fit_stream(epochs, _STEPS, name=_LONG))
     rebuild_chunks(store=store)
     live = records(3_000, 2)
     store.append(_identity(_LIVE, 2), live[:100], expected_seq=0)
@@ -220,6 +222,7 @@ def figures(runs: int, events: int, repeat: int) -> list[Figure]:
     """All of them."""
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["TRACKER_HOME"] = folder  # journals of this machine are none of this
         url = f"sqlite:///{folder}/ui.db"
         store = open_store(url, create=True)
         coming = fill(store, runs, events)

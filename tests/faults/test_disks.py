@@ -99,8 +99,22 @@ def test_a_full_disk_under_the_database(small: Path, tmp_path: Path, ledger: Led
         _BALLAST.format(folder=str(small))
         + f"""
 if batch == 1999:
-    import atexit, shutil
-    atexit.register(lambda: shutil.copytree({str(small)!r}, {str(copy)!r}))
+    import atexit, contextlib, shutil, sqlite3, time
+
+    def keep():
+        # The trainer waits some seconds for what is on its way; a busy machine may take longer.
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with contextlib.suppress(sqlite3.Error):
+                connection = sqlite3.connect({f"{small}/runs.db"!r})
+                status = connection.execute("SELECT status FROM runs").fetchone()
+                connection.close()
+                if status == ("finished",):
+                    break
+            time.sleep(0.2)
+        shutil.copytree({str(small)!r}, {str(copy)!r})
+
+    atexit.register(keep)
 """
     )
     task = Task(

@@ -37,7 +37,10 @@ def application(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Guard, settings=settings), Middleware(GZipMiddleware)],
+        middleware=[
+            Middleware(Guard, settings=settings),
+            Middleware(GZipMiddleware, compresslevel=5),
+        ],
         exception_handlers={
             TrackerError: on_tracker_error,
             HTTPException: on_http_error,
