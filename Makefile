@@ -62,7 +62,9 @@ $(VENV)/assets.stamp: package-lock.json tools/assets.py | $(VENV)/test.stamp
 	@touch $@
 
 pytest: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not faults'
+	@# By themselves: they kill and stop what others would be using, and watch the clock.
+	$(BIN)/python -m pytest -m faults
 
 faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
 	$(BIN)/python -m pytest -m faults $(if $(LONG),--long)
