@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InvalidArgument
+from tracker.event import metric_name
 from tracker.legibility import printable
 
 from .cells import cell, json_text
@@ -167,7 +168,7 @@ def exact(frame: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     taken = {*_SHOWN, *_HIDDEN}
     keys = {key for run in runs for key in run.state.metrics}
     for phase, metric in sorted(keys, key=lambda key: (key[0] != "train", key[1])):
-        name = metric if phase == "train" else f"test_{metric}"
+        name = metric_name(phase, metric)
         name = f"logs.{name}" if name in taken else name  # as `run_frame` calls it then
         taken.add(name)
         states = [run.state.metrics.get((phase, metric)) for run in runs]

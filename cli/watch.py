@@ -75,8 +75,8 @@ def _lines(uuid: str, metric: str | None, opened: SqlStore, store: str | None) -
                        store=opened)  # fmt: skip
         _check_metric(metric, moment)
         for row in frame.to_dict("records"):
-            logs = row["logs"] or {}
-            shown = logs if metric is None else {metric: logs[metric]} if metric in logs else {}
+            logs = (row["logs"] or {}).items()
+            shown = {name: value for name, value in logs if metric in (None, name)}
             write_text(f"{epoch_of(row['epoch'], moment.planned_epochs)}  {values_of(shown)}\n")
         seen = moment.seq
     return moment.status
@@ -104,13 +104,12 @@ def _live(uuid: str, metric: str | None, opened: SqlStore, store: str | None) ->
 
 def _moments(uuid: str, opened: SqlStore, store: str | None) -> Iterator[Moment]:
     """The run as it is, again and again, until it has ended."""
-    from tracker.liveness import with_lost
     from tracker.query import run_of
     from tracker.replaying.moment import state
 
     def look() -> tuple[str, Moment]:
         # The status first: what arrived before it changed is then shown before we stop.
-        (run,) = with_lost([run_of(uuid, store=opened)])
+        run = run_of(uuid, store=opened)
         moment = state(uuid, store=opened)
         lost = run.state.status == LOST and moment.status == "running"
         return run.state.status, replace(moment, status=LOST) if lost else moment
@@ -126,8 +125,7 @@ def _check_metric(metric: str | None, moment: Moment) -> None:
     from tracker.errors import UnknownColumn
 
     if metric is not None and moment.epochs and metric not in moment.last:
-        there = ", ".join(moment.last) or "none"
-        raise UnknownColumn(f"No metric {metric!r} was logged. There are: {there}.")
+        raise UnknownColumn.of_metric(metric, list(moment.last))
 
 
 def _view(moment: Moment, curves: Any, metric: str | None, rate: float | None) -> RenderableType:

@@ -67,6 +67,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def one_run(tmp_path: Path) -> str:
+    """The URL of a SQLite store with one run."""
+    from tests.streams import fit_stream, identity
+    from tracker.store.opening import open_store
+
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    store = open_store(url, create=True)
+    store.append(identity(), fit_stream(), expected_seq=0)
+    store.close()
+    return url
+
+
 class PostgresServers:
     """Servers of each version that there is, started when first asked for."""
 

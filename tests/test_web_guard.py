@@ -23,14 +23,9 @@ _TOKEN = "a token of some length"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(one_run: str) -> str:
     """A store with one run."""
-    url = f"sqlite:///{tmp_path / 'runs.db'}"
-    opened = connect_store(url, create=True)
-    upgrade_store(opened)
-    opened.append(identity(), fit_stream(), expected_seq=0)
-    opened.close()
-    return url
+    return one_run
 
 
 @contextmanager

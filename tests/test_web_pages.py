@@ -19,8 +19,10 @@ import tracker
 from tests.browser import Seen, axe, served, watched
 from tests.postgres import PostgresServer, running_server
 from tests.streams import Stream, fit_stream, identity
+from tracker.event import Record
 from tracker.store import schema
 from tracker.store.opening import connect_store, upgrade_store
+from tracker.store.port import RunIdentity
 from tracker.store.sql import SqlStore
 from tracker.web.application import application
 from tracker.web.settings import Settings
@@ -426,14 +428,20 @@ def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any] | No
         time.sleep(0.05)
 
 
-def test_a_run_that_is_lost_and_comes_back(page: Page, home: Path) -> None:
-    """Its page says so without being loaded again, and follows it on."""
-    home.mkdir()
-    url = f"sqlite:///{home / 'runs.db'}"
+def _begun_run(url: str) -> tuple[SqlStore, RunIdentity, list[Record]]:
+    """A new store with 20 events of a run that has not ended; the run, and all its events."""
     store = connect_store(url, create=True)
     upgrade_store(store)
     one, records = identity("run", 1), fit_stream(3, 4, ended=False)
     store.append(one, records[:20], expected_seq=0)
+    return store, one, records
+
+
+def test_a_run_that_is_lost_and_comes_back(page: Page, home: Path) -> None:
+    """Its page says so without being loaded again, and follows it on."""
+    home.mkdir()
+    url = f"sqlite:///{home / 'runs.db'}"
+    store, one, records = _begun_run(url)
     with served(application(Settings(store=url))) as site:
         page.goto(site + "/runs/run")
         now = page.locator("#now")
@@ -455,10 +463,7 @@ def test_a_server_that_goes_away(page: Page, seen: list[Seen], home: Path) -> No
     """A banner says so, and goes when it is back; what happened meanwhile is shown."""
     home.mkdir()
     url = f"sqlite:///{home / 'runs.db'}"
-    store = connect_store(url, create=True)
-    upgrade_store(store)
-    one, records = identity("run", 1), fit_stream(3, 4, ended=False)
-    store.append(one, records[:20], expected_seq=0)
+    store, one, records = _begun_run(url)
     seen[0].expected = ["Failed to load resource", "ERR_", "net::"]
     with served(application(Settings(store=url))) as site:
         page.goto(site + "/runs/run")
@@ -484,10 +489,7 @@ def own_server() -> Iterator[PostgresServer]:
 def test_a_store_that_goes_away(page: Page, seen: list[Seen], own_server: PostgresServer) -> None:
     """The page says that the database is away, and goes on by itself when it is back."""
     url = own_server.create_database()
-    store = connect_store(url, create=True)
-    upgrade_store(store)
-    one, records = identity("run", 1), fit_stream(3, 4, ended=False)
-    store.append(one, records[:20], expected_seq=0)
+    store, one, records = _begun_run(url)
     store.close()
     seen[0].expected = ["503 (Service Unavailable)"]
     with served(application(Settings(store=url))) as site:

@@ -16,21 +16,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.streams import fit_stream, identity
 from tests.test_cli import tracker as command
-from tracker.store.opening import connect_store, upgrade_store
 from tracker.web import assets
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(one_run: str) -> str:
     """A store with one run."""
-    url = f"sqlite:///{tmp_path / 'runs.db'}"
-    opened = connect_store(url, create=True)
-    upgrade_store(opened)
-    opened.append(identity(), fit_stream(), expected_seq=0)
-    opened.close()
-    return url
+    return one_run
 
 
 @contextmanager

@@ -122,7 +122,5 @@ def _only(values: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     there = sorted(values["metric"].unique())
     for name in names:
         if name not in there:
-            raise UnknownColumn(
-                f"No metric {name!r} was logged. There are: {', '.join(there) or 'none'}."
-            )
+            raise UnknownColumn.of_metric(name, there)
     return values[values["metric"].isin(names)]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tracker.errors import UnknownColumn
+from tracker.event import metric_name
 from tracker.frames import typed
 from tracker.grouping import Mode, better
 from tracker.query import Store, events, metrics, opened_store
@@ -72,10 +73,8 @@ def best_metrics(
         if metric is None or _is_named(metric, str(phase), str(name), part)
     ]
     if metric is not None and not rows:
-        names = {_full(*pair) for part in parts for pair in _pairs(part)}
-        raise UnknownColumn(
-            f"No metric {metric!r} was logged. There are: {', '.join(sorted(names)) or 'none'}."
-        )
+        names = {metric_name(*pair) for part in parts for pair in _pairs(part)}
+        raise UnknownColumn.of_metric(metric, sorted(names))
     columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
     frame = typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
     return _ordered(frame, metric)
@@ -119,11 +118,7 @@ def _is_named(metric: str, phase: str, name: str, values: pd.DataFrame) -> bool:
     """Whether a metric is the one that is asked for; one of fit's own counts first."""
     if phase == "train":
         return metric == name
-    return metric == _full(phase, name) and ("train", metric) not in _pairs(values)
-
-
-def _full(phase: str, name: str) -> str:
-    return name if phase == "train" else f"test_{name}"
+    return metric == metric_name(phase, name) and ("train", metric) not in _pairs(values)
 
 
 def _pairs(values: pd.DataFrame) -> set[tuple[str, str]]:

@@ -30,6 +30,9 @@ _ARGUMENTS = (
     "shuffle",
 )
 
+#: How the modules of Keras's own callbacks begin.
+KERAS_CALLBACKS = ("keras.src.callbacks.", "tf_keras.src.callbacks.")
+
 
 def describe_model(model: Any, *, compute: bool = True) -> dict[str, Any]:
     """A model's facts, as JSON can carry them; never raises.
@@ -110,7 +113,7 @@ def describe_call(
 def _home(callback: Any) -> str:
     """The class of a callback, Keras's own by their public name."""
     made = type(callback)
-    keras = made.__module__.startswith(("keras.src.callbacks.", "tf_keras.src.callbacks."))
+    keras = made.__module__.startswith(KERAS_CALLBACKS)
     return f"{'keras.callbacks' if keras else made.__module__}.{made.__qualname__}"
 
 

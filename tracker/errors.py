@@ -25,6 +25,11 @@ class UnknownKind(TrackerError, ValueError):
 class UnknownColumn(TrackerError, ValueError):
     """A column that the frame does not have was asked for."""
 
+    @classmethod
+    def of_metric(cls, name: str, there: list[str]) -> "UnknownColumn":
+        """Of a metric that nobody logged: which ones there are."""
+        return cls(f"No metric {name!r} was logged. There are: {', '.join(there) or 'none'}.")
+
 
 class NotEstimable(TrackerError, ValueError):
     """Values of single batches cannot be worked out from what was recorded."""

@@ -72,6 +72,11 @@ KINDS = HOOKS + FACTS
 PHASES = {hook: "train" if hook.startswith("epoch") else hook.partition("_")[0] for hook in HOOKS}
 
 
+def metric_name(phase: str, metric: str) -> str:
+    """A metric as people call it: `val_loss` is fit's own, `test_loss` an evaluate's `loss`."""
+    return metric if phase == "train" else f"test_{metric}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One entry of a run's stream."""

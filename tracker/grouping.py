@@ -13,6 +13,7 @@ from sqlalchemy import Select, case, func, select
 
 from tracker.arguments import check_text
 from tracker.errors import InvalidArgument, RunExists, RunNotFound
+from tracker.event import metric_name
 from tracker.facts import person
 from tracker.frames import run_frame, typed
 from tracker.liveness import LOST, with_lost
@@ -210,7 +211,7 @@ def metric_names(*, store: Store = None) -> list[str]:
     wanted = select(metrics.phase, metrics.metric).distinct()
     with opened_store(store) as opened, opened.reading() as connection:
         found = connection.execute(wanted).all()
-    return sorted(row.metric if row.phase == "train" else f"test_{row.metric}" for row in found)
+    return sorted(metric_name(row.phase, row.metric) for row in found)
 
 
 def rename_experiment(

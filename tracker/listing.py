@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tracker.event import metric_name
+
 if TYPE_CHECKING:
     from tracker.projections import MetricState
     from tracker.store.port import Run
@@ -126,7 +128,7 @@ def run_listing(runs: Sequence[Run]) -> Listing:
     columns = {name: Column(values[name], dtype) for name, dtype in _RUN_TYPES.items()}
     keys = {key for state in states for key in state.metrics}
     for phase, metric in sorted(keys, key=lambda key: (key[0] != "train", key[1])):
-        name = metric if phase == "train" else f"test_{metric}"
+        name = metric_name(phase, metric)
         name = f"logs.{name}" if name in columns else name  # it hides no column of ours
         found = [state.metrics.get((phase, metric)) for state in states]
         last = [None if one is None else one.last for one in found]

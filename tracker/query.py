@@ -169,6 +169,18 @@ def describe(run: str | int, *, store: Store = None) -> dict[str, Any]:
         return description(found, _story(opened, found))
 
 
+def account(run: str | int, *, store: Store = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What `describe` and `history` say, of one reading.
+
+    Raises:
+        RunNotFound, AmbiguousRun: It is not exactly one.
+    """
+    with opened_store(store) as opened:
+        found = run_of(run, store=opened)
+        story = _story(opened, found)
+        return description(found, story), history_frame(story)
+
+
 def history(run: str | int, *, store: Store = None) -> pd.DataFrame:
     """What happened to a run: how attempts began and ended, and what people stated.
 
@@ -521,7 +533,5 @@ def _only(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     there = sorted(frame["metric"].unique())
     for name in names:
         if name not in there:
-            raise UnknownColumn(
-                f"No metric {name!r} was logged. There are: {', '.join(there) or 'none'}."
-            )
+            raise UnknownColumn.of_metric(name, there)
     return frame[frame["metric"].isin(names)].reset_index(drop=True)

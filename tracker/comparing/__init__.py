@@ -15,7 +15,7 @@ from tracker.comparing.difference import SECTIONS, Difference, event_summary
 from tracker.comparing.sections import NOISE, facts, metric_frame, side_by_side
 from tracker.comparing.values import Comparison, Divergence
 from tracker.errors import InvalidArgument, NothingInCommon
-from tracker.event import Record
+from tracker.event import Record, metric_name
 from tracker.logs import encode
 from tracker.projections import winners
 from tracker.query import Store, describe, opened_store, run_of
@@ -127,7 +127,7 @@ def compare(runs: Sequence[str | int], *, all: bool = False, store: Store = None
         described = [facts(describe(run.uuid, store=opened)) for run in found]
     for one, run in zip(described, found, strict=True):
         one["metrics"] = {
-            name if phase == "train" else f"test_{name}": state.last
+            metric_name(phase, name): state.last
             for (phase, name), state in run.state.metrics.items()
         }
     # Runs may be called as the frame's own columns are.

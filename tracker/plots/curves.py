@@ -8,8 +8,9 @@ import numpy as np
 
 from tracker.errors import InvalidArgument, UnknownColumn
 from tracker.legibility import printable
+from tracker.plots.bands import Floats
 from tracker.plots.figure import PALETTE, Figure, Series
-from tracker.plots.lines import Floats, Line, lines_of
+from tracker.plots.lines import Line, lines_of
 from tracker.plots.naming import metrics_of
 from tracker.plots.reading import Axis, Source, read_curve
 from tracker.query import run_of
@@ -115,8 +116,7 @@ def _chosen(runs: Collection[Run], wanted: Sequence[str] | None) -> list[str]:
         return [name for name in _USUAL if name in there] or there[:2]
     for name in wanted:
         if name not in there:
-            listed = ", ".join(sorted(there)) or "none"
-            raise UnknownColumn(f"No metric {name!r} was logged. There are: {listed}.")
+            raise UnknownColumn.of_metric(name, sorted(there))
     return list(dict.fromkeys(wanted))
 
 

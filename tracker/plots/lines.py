@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tracker.plots.bands import banded, smoothed
+from tracker.plots.bands import Floats, banded, smoothed
 from tracker.plots.reading import Axis, Curve
-
-Floats = NDArray[np.float64]
 
 #: What is greater has no room on an axis of doubles together with what is as small.
 _GREATEST = 1e300

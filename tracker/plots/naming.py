@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from tracker.event import metric_name
 from tracker.store.port import Run
 
 
@@ -15,6 +16,11 @@ def metrics_of(runs: Iterable[Run]) -> list[str]:
     counts: dict[str, int] = {}
     for run in runs:
         for phase, metric in run.state.metrics:
-            name = metric if phase == "train" else f"test_{metric}"
+            name = metric_name(phase, metric)
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: (-counts[name], name))
+
+
+def usual_of(metrics: Sequence[str]) -> str:
+    """The metric that people look at first."""
+    return next((one for one in ("val_loss", "loss", *metrics) if one in metrics), "loss")

@@ -10,14 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tracker.errors import UnknownColumn
+from tracker.plots.bands import Floats
 from tracker.query import metrics
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 
 Axis = Literal["epoch", "step", "time"]
 Source = Literal["epoch", "batch"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
+from tracker.description import KERAS_CALLBACKS
 from tracker.errors import InvalidArgument
 from tracker.event import Record
-from tracker.grouping import Mode, better
-from tracker.logs import as_double, decode, encode
+from tracker.logs import decode, encode
 from tracker.query import Store
-from tracker.replaying.directions import direction_of, model_metrics
+from tracker.replaying.directions import model_metrics
 from tracker.replaying.fit import Fit, step_count, stored_fit
+from tracker.replaying.monitors import check_monitors, monitor_of, monitored
 from tracker.replaying.optimizer import RATE, StandInOptimizer, logged_rates
 from tracker.replaying.standin import Act, StandIn, Weights
 from tracker.replaying.verdict import Verdict
 
-#: Where Keras's own callbacks are, and those of them that set the learning rate.
-_KERAS = ("keras.src.callbacks.", "tf_keras.src.callbacks.")
+#: Those of Keras's callbacks that set the learning rate.
 _SET_RATE = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 
 
@@ -130,7 +127,7 @@ class Driver:
         """Call the hooks; see `replay`."""
         from keras.callbacks import History
 
-        if all(type(one).__module__.startswith(_KERAS) for one in self._callbacks):
+        if all(type(one).__module__.startswith(KERAS_CALLBACKS) for one in self._callbacks):
             # Keras would only warn, in each epoch. Others may add it to the logs.
             self._check_monitors(but=RATE)
         standin = self.standin
@@ -225,7 +222,7 @@ class Driver:
         self._asked_rate = rate
         name = type(self._calling).__name__
         # These ask in each epoch, and do nothing with it until they set another.
-        sets_it = name in _SET_RATE and type(self._calling).__module__.startswith(_KERAS)
+        sets_it = name in _SET_RATE and type(self._calling).__module__.startswith(KERAS_CALLBACKS)
         if not sets_it and self._assumed_rate is None:
             self._assumed_rate = rate
 
@@ -239,8 +236,8 @@ class Driver:
     def _verdict(self, stopped_at: Record | None, then: Sequence[Record]) -> Verdict:
         self._check_monitors()
         ends = self._ends
-        watching = next((one for one in self._callbacks if _monitor(one)), None)
-        value, best, best_epoch = self._monitored(watching, then)
+        watching = next((one for one in self._callbacks if monitor_of(one)), None)
+        value, best, best_epoch = monitored(watching, self.standin.metrics, ends, then)
         saved = None
         if stopped_at is not None and then:
             saved = _seconds(self._hooks[self._hooks.index(then[-1]) :])
@@ -256,7 +253,7 @@ class Driver:
             epochs=len(ends),
             epochs_then=len(then),
             saved_seconds=saved,
-            monitor=_monitor(watching),
+            monitor=monitor_of(watching),
             value=value,
             best=best,
             best_epoch=best_epoch,
@@ -269,6 +266,9 @@ class Driver:
             unseen=self._fit.unseen if any(map(_asks_for_batches, self._callbacks)) else None,
         )
 
+    def _check_monitors(self, but: str | None = None) -> None:
+        check_monitors(self._callbacks, self._fit, self._ends, self._logged, but)
+
     def _planned(self) -> int | None:
         """How many epochs the fit was to have, if it has not had them."""
         asked = self._fit.asked
@@ -280,67 +280,6 @@ class Driver:
             (self._ends[-1].epoch or 0) + 1 if self._ends else asked.get("initial_epoch") or 0
         )
         return len(self._ends) + to_come if to_come > 0 else None
-
-    def _check_monitors(self, but: str | None = None) -> None:
-        """Refuse what watches a metric that nobody logged: it would do nothing."""
-        for one in self._callbacks:
-            monitor = _monitor(one)
-            if (
-                monitor in (None, but)
-                or not self._ends
-                or monitor in self._logged
-                or not hasattr(one, "monitor_op")
-                or not getattr(one, "save_best_only", True)
-                or any(monitor in decode(record.logs) for record in self._hooks)
-            ):
-                continue
-            known = sorted(map(str, self._logged))
-            near = get_close_matches(monitor, known)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise InvalidArgument(
-                f"{type(one).__name__} watches {monitor}, which {self._fit.run} never logged."
-                f"{hint} There are: {', '.join(known)}."
-            )
-
-    def _monitored(
-        self, watching: Any, then: Sequence[Record]
-    ) -> tuple[float | None, float | None, int | None]:
-        """The last value until the stop, the best of all, and the epoch of that one."""
-        monitor = _monitor(watching)
-        if monitor is None:
-            return None, None, None
-        mode = _mode(watching, self.standin.metrics) or better(monitor)
-        values = {
-            one.seq: (as_double(value), one.epoch)
-            for one in self._ends
-            if isinstance(value := decode(one.logs).get(monitor), int | float)
-        }
-        known = [one.seq for one in then if one.seq in values]
-        finite = [pair for pair in values.values() if not math.isnan(pair[0])]
-        if not known or not finite:
-            return None, None, None
-        best = min(finite, key=lambda pair: pair[0] if mode == "min" else -pair[0])
-        return values[known[-1]][0], best[0], best[1]
-
-
-def _monitor(callback: Any) -> str | None:
-    """The metric that a callback watches, if it watches one."""
-    monitor = getattr(callback, "monitor", None)
-    return monitor if isinstance(monitor, str) else None
-
-
-def _mode(callback: Any, metrics: Sequence[Any]) -> Mode | None:
-    """Which way the callback takes what it watches to be better, once it has been driven."""
-    operation: Any = getattr(callback, "monitor_op", None)
-    with suppress(Exception):  # anybody's callback
-        if operation(1.0, 2.0) != operation(2.0, 1.0):
-            return "min" if operation(1.0, 2.0) else "max"
-    mode = getattr(callback, "mode", None)
-    if mode in ("min", "max"):
-        return cast("Mode", mode)
-    # It had no need to find out: it saves always, or has not begun to look.
-    direction = direction_of(metrics, callback.monitor)
-    return None if direction is None else "max" if direction == "up" else "min"
 
 
 def _seconds(hooks: Sequence[Record]) -> float:

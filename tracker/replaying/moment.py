@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, desc, select
 
 from tracker.errors import InvalidArgument
-from tracker.event import HOOKS, PHASES, Record
+from tracker.event import HOOKS, PHASES, Record, metric_name
 from tracker.grouping import better
 from tracker.logs import decode
 from tracker.projections import MetricState, RunState, fold
@@ -136,8 +136,8 @@ def _moment(connection: Connection, run: Run, seq: int, as_today: Upcaster) -> M
         logs=decode(logged.logs) if logged else {},
         logged_by=logged.kind if logged else None,
         learning_rate=_learning_rate(records),
-        last={_name(key): one.last for key, one in then.metrics.items()},
-        best={_name(key): _best(key[1], one) for key, one in then.metrics.items()},
+        last={metric_name(*key): one.last for key, one in then.metrics.items()},
+        best={metric_name(*key): _best(key[1], one) for key, one in then.metrics.items()},
     )
 
 
@@ -187,11 +187,6 @@ def _learning_rate(records: Sequence[Record]) -> float | None:
             value = decode(record.logs).get("learning_rate")
             return float(value) if isinstance(value, int | float) else None
     return None
-
-
-def _name(key: tuple[str, str]) -> str:
-    phase, metric = key
-    return metric if phase == "train" else f"test_{metric}"
 
 
 def _best(metric: str, one: MetricState) -> Best:

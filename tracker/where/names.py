@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from sqlalchemy import Connection, and_, or_, select
 
+from tracker.event import metric_name
 from tracker.store.schema import run_metrics, run_params, run_tags
 from tracker.where.fields import FIELDS
 from tracker.where.kinds import Field
@@ -41,7 +42,7 @@ def stored_names(connection: Connection, kind: str) -> list[str]:
     """All names of the kind: of metrics, as the list of runs calls them."""
     if kind == "metrics":
         rows = connection.execute(select(run_metrics.c.phase, run_metrics.c.metric).distinct())
-        return sorted({row[1] if row[0] == "train" else f"test_{row[1]}" for row in rows})
+        return sorted({metric_name(row.phase, row.metric) for row in rows})
     return sorted(connection.execute(select(_TABLES[kind].c.key).distinct()).scalars())
 
 

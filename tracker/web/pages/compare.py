@@ -9,7 +9,7 @@ from tracker.comparing import compare, diff
 from tracker.comparing.difference import SECTIONS
 from tracker.errors import InvalidArgument
 from tracker.plots.figure import PALETTE
-from tracker.plots.naming import metrics_of
+from tracker.plots.naming import metrics_of, usual_of
 from tracker.query import run_of
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
@@ -17,6 +17,7 @@ from tracker.web.api.comparing import MOST_RUNS
 from tracker.web.api.curves import AXIS, SMOOTH, SOURCE
 from tracker.web.pages.figures import LOG
 from tracker.web.pages.page import page
+from tracker.web.pages.tables import records
 from tracker.web.parameters import Parameter
 
 _RUNS = Parameter("runs", "Runs, with commas between them.", required=True)
@@ -28,8 +29,7 @@ _B = Parameter("b", "The other.", required=True)
 def _compare(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
     runs = _named(store, asked["runs"])
     metrics = metrics_of(runs)
-    usual = next((one for one in ("val_loss", "loss") if one in metrics), None)
-    metric = asked["metric"] or usual or next(iter(metrics), "loss")
+    metric = asked["metric"] or usual_of(metrics)
     return "compare.html", {
         "runs": runs,
         "metrics": metrics if metric in metrics else [metric, *metrics],
@@ -50,7 +50,7 @@ def _parting(store: SqlStore, a: str, b: str) -> tuple[str, Mapping[str, Any]]:
         "first": found.first,
         "a": run_of(a, store=store),
         "b": run_of(b, store=store),
-        "events": found.events.astype(object).where(found.events.notna(), None).to_dict("records"),
+        "events": records(found.events),
     }
 
 

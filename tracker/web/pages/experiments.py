@@ -10,6 +10,7 @@ from tracker.plots.figure import PALETTE
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 from tracker.web.pages.page import page
+from tracker.web.pages.tables import records
 from tracker.web.parameters import Parameter
 from tracker.where.tokens import quoted
 
@@ -25,9 +26,8 @@ def _experiments(store: SqlStore, name: str | None, metric: str) -> tuple[str, M
     if name is not None:
         return _experiment(store, name, metric, names)
     frame = experiments(metric=metric, store=store)
-    plain = frame.astype(object)
     return "experiments.html", {
-        "rows": plain.where(plain.notna(), None).to_dict("records"),
+        "rows": records(frame),
         "direction": better(metric),
         "metric_names": names,
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.plots.naming import metrics_of
+from tracker.plots.naming import metrics_of, usual_of
 from tracker.query import events, run_of
 from tracker.replaying.moment import state
 from tracker.store.sql import SqlStore
 from tracker.web.api.runs import RUN
 from tracker.web.api.streams import MOST
 from tracker.web.pages.page import page
+from tracker.web.pages.tables import records
 from tracker.web.parameters import Parameter
 
 #: Events that are listed: the one that had just happened, and those before it.
@@ -27,8 +28,7 @@ def _travel(store: SqlStore, run: str, seq: int | None) -> tuple[str, Mapping[st
     metrics = [name for name in metrics_of([found]) if not name.startswith("test_")]
     return "travel.html", {
         "metrics": metrics,
-        "metric": next((one for one in ("val_loss", "loss") if one in metrics), None)
-        or next(iter(metrics), "loss"),
+        "metric": usual_of(metrics),
         **_at(store, found.uuid, None if seq is None else f"seq:{seq}"),
     }
 
@@ -48,9 +48,7 @@ def _at(store: SqlStore, run: str, at: str | None) -> Mapping[str, Any]:
         logs="dict",
         store=store,
     )
-    rows = past[["seq", "kind", "call", "epoch", "batch", "logs"]].astype(object)
-    rows = rows.where(rows.notna(), None)
-    return {"run": found, "moment": moment, "past": rows[::-1].to_dict("records")}
+    return {"run": found, "moment": moment, "past": records(past[::-1])}
 
 
 ROUTES = [

@@ -1,6 +1,7 @@
 // Curves by uPlot; nothing else in the page knows it.
 
 import uPlot from "../vendor/uPlot.esm.js";
+import { short, span } from "./numbers.js";
 import { element } from "./page.js";
 
 // Black is told from a dark ground by nobody.
@@ -10,24 +11,17 @@ const SETTLE = 60; // milliseconds without another zoom before detail is asked f
 const TIP_LINES = 10;
 const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
 
-/** A number as people read it. */
-export function short(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
-  return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4) ? value.toExponential(3) : String(+value.toPrecision(5));
-}
-
-/** Seconds as people say them. */
-export function span(seconds) {
-  if (Math.abs(seconds) < 120) return `${+seconds.toFixed(2)} s`;
-  if (Math.abs(seconds) < 7200) return `${+(seconds / 60).toFixed(1)} min`;
-  return `${+(seconds / 3600).toFixed(2)} h`;
-}
-
 /** A colour of the palette as it is seen on today's ground. */
 export function shade(colour) {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
   return (dark && DARK[colour]) || colour;
+}
+
+/** Gives each swatch the colour of its place in the palette. */
+export function paint(swatches, palette) {
+  [...swatches].forEach((swatch, place) => {
+    swatch.style.background = shade(palette[place % palette.length]);
+  });
 }
 
 const named = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -1,36 +1,24 @@
 // Curves over each other; what is chosen stands in the address.
 
-import { address } from "./page.js";
+import { chosen, written } from "./axes.js";
+import { paint } from "./charts.js";
 import { Card } from "./curves.js";
-import { shade } from "./charts.js";
+import { address } from "./page.js";
 
 const form = document.getElementById("axes");
 const runs = form.elements.runs.value.split(",");
 const section = document.querySelector("section.card");
 const chips = document.querySelector(".chips"), palette = chips.dataset.palette.split(" ");
 
-function dress() {
-  [...chips.children].forEach((chip, place) => {
-    chip.querySelector(".swatch").style.background = shade(palette[place % palette.length]);
-  });
-}
+const dress = () => paint(chips.querySelectorAll(".swatch"), palette);
 
-function chosen() {
-  const { source, x, smooth, log } = form.elements;
-  return { source: source.value, axis: x.value, smooth: Number(smooth.value), log: log.checked };
-}
-
-const card = new Card(section, { ...chosen(), height: 340 });
+const card = new Card(section, { ...chosen(form), height: 340 });
 
 form.addEventListener("change", () => {
-  const { metric, source, x, smooth, log } = form.elements;
-  card.metric = section.dataset.metric = metric.value;
-  section.querySelector("h2").firstChild.textContent = metric.value;
-  history.replaceState(null, "", address("/compare", {
-    runs: runs.join(","), metric: metric.value, source: source.value, x: x.value,
-    smooth: Number(smooth.value) ? smooth.value : "", log: log.checked ? "true" : "",
-  }));
-  card.change(chosen());
+  const { metric } = form.elements;
+  card.rename(metric.value);
+  history.replaceState(null, "", address("/compare", { runs: runs.join(","), metric: metric.value, ...written(form) }));
+  card.change(chosen(form));
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("theme", dress);

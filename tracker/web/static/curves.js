@@ -1,7 +1,8 @@
 // Cards: one metric of some runs, with what people ask of a curve.
 
 import { api, banner, element } from "./page.js";
-import { Chart, shade, short } from "./charts.js";
+import { Chart, shade } from "./charts.js";
+import { short } from "./numbers.js";
 
 /** Colours and dashes of runs, the same in all cards of a page: by their place in the list. */
 export function dressed(answer, runs) {
@@ -39,7 +40,6 @@ export class Card {
     try {
       const answer = runs.length ? await this.#ask() : { lines: [], palette: [] };
       if (call !== this.call) return;
-      this.answer = answer;
       const lines = dressed(answer, this.all);
       this.chart ??= this.#made();
       await this.chart.show(lines);
@@ -50,10 +50,21 @@ export class Card {
     }
   }
 
-  change(settings) {
+  /** Another metric, for the next time that it is read. */
+  rename(metric) {
+    this.metric = this.section.dataset.metric = metric;
+    this.section.querySelector("h2, h3").firstChild.textContent = metric;
+  }
+
+  /** Other settings, for the next time that it is read. */
+  set(settings) {
     this.settings = { ...this.settings, ...settings };
     this.chart?.destroy();
     this.chart = undefined;
+  }
+
+  change(settings) {
+    this.set(settings);
     return this.load();
   }
 
@@ -152,17 +163,8 @@ export class Grid {
   }
 
   change(settings) {
-    for (const [section, card] of this.cards) {
-      card.settings = { ...card.settings, ...settings };
-      card.chart?.destroy();
-      card.chart = undefined;
-      section.stale = true;
-    }
+    for (const card of this.cards.values()) card.set(settings);
     this.show(this.runs, this.all);
-  }
-
-  mark(marks) {
-    for (const card of this.cards.values()) card.mark(marks);
   }
 
   #load(section) {

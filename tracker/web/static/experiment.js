@@ -1,7 +1,7 @@
 // An experiment: its groups as bands, its best runs as curves.
 
 import { api, banner } from "./page.js";
-import { Chart, shade } from "./charts.js";
+import { Chart, paint } from "./charts.js";
 import { Card } from "./curves.js";
 
 /** Epochs of one group as a line with a band; of several fits, the first. */
@@ -18,9 +18,7 @@ function banded(rows, name, place, palette) {
 async function groups(section) {
   const { metric } = section.dataset, palette = section.dataset.palette.split(" ");
   const rows = [...document.querySelectorAll("tr[data-group]")];
-  const dress = () => rows.forEach((row, place) => {
-    row.querySelector(".swatch").style.background = shade(palette[place % palette.length]);
-  });
+  const dress = () => paint(document.querySelectorAll("tr[data-group] .swatch"), palette);
   dress();
   document.addEventListener("theme", dress);
   const lines = await Promise.all(rows.map(async (row, place) => {

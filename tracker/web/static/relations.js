@@ -1,7 +1,8 @@
 // Params against results of many runs: parallel coordinates, and a scatter plot.
 
 import { address, api, element } from "./page.js";
-import { shade, short } from "./charts.js";
+import { shade } from "./charts.js";
+import { short } from "./numbers.js";
 
 const WIDE = 900, HIGH = 260, EDGE = 34, MOST = 8;
 

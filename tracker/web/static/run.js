@@ -1,26 +1,21 @@
 // One run: its curves, what a callback would have done, and what happens while it trains.
 
-import { api, banner, element } from "./page.js";
+import { chosen, written } from "./axes.js";
 import { Card, Grid } from "./curves.js";
 import { calmly, follow } from "./live.js";
+import { api, banner, element } from "./page.js";
 
 const curves = document.getElementById("curves"), axes = document.getElementById("axes");
 
-function chosen() {
-  const { source, x, smooth, log } = axes.elements;
-  return { source: source.value, axis: x.value, smooth: Number(smooth.value), log: log.checked };
-}
-
 let grid = null;
 if (curves) {
-  grid = new Grid(curves, { ...chosen(), sync: "run" });
+  grid = new Grid(curves, { ...chosen(axes), sync: "run" });
   grid.show([curves.dataset.run]);
   axes.addEventListener("submit", (event) => event.preventDefault());
   axes.addEventListener("change", () => {
-    const { source, x, smooth, log } = axes.elements;
-    const query = { source: source.value, x: x.value, smooth: Number(smooth.value) ? smooth.value : "", log: log.checked ? "true" : "" };
-    history.replaceState(null, "", `?${new URLSearchParams(Object.entries(query).filter(([, one]) => one))}`);
-    grid.change(chosen());
+    const query = Object.entries(written(axes)).filter(([, one]) => one);
+    history.replaceState(null, "", `?${new URLSearchParams(query)}`);
+    grid.change(chosen(axes));
   });
 }
 
@@ -41,12 +36,9 @@ function whatIf(form) {
     try {
       const verdict = await api(`/runs/${form.dataset.run}/what-if`, { callback: callback.value, ...query });
       told.replaceChildren(element("p", { textContent: verdict.text }));
-      const metric = query.monitor || "loss";
       section.hidden = false;
-      section.querySelector("h3").firstChild.textContent = metric;
-      section.dataset.metric = metric;
       card ??= new Card(section, { axis: "epoch", height: 220 });
-      card.metric = metric;
+      card.rename(query.monitor || "loss");
       await card.load([form.dataset.run]);
       const acts = verdict.acts.filter((one) => one.epoch !== null && one.act !== "stop_training");
       const marks = acts.slice(0, 40).map((one) => ({ x: one.epoch, text: one.act, quiet: true }));

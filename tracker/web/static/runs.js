@@ -63,17 +63,15 @@ async function curves() {
   const cards = document.querySelector(".cards");
   if (!cards) return;
   const { Grid } = await import("./curves.js");
-  const { shade } = await import("./charts.js");
+  const { paint } = await import("./charts.js");
   const { x, smooth, log, palette } = cards.dataset;
   if (grid?.place !== cards) {
     grid = new Grid(cards, { axis: x, smooth, log: Boolean(log), sync: "grid", legend: false });
     grid.place = cards;
   }
   // A run keeps its colour whatever else is drawn: its place in the list says it.
-  const all = [...document.querySelectorAll(".runs-list .drawn")], colours = palette.split(" ");
-  all.forEach((one, place) => {
-    one.parentElement.querySelector(".swatch").style.background = shade(colours[place % colours.length]);
-  });
+  const all = [...document.querySelectorAll(".runs-list .drawn")];
+  paint(document.querySelectorAll(".runs-list .swatch"), palette.split(" "));
   grid.show(all.filter((one) => one.checked).map((one) => one.value), all.map((one) => one.value));
 }
 

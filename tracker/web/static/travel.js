@@ -116,8 +116,7 @@ document.getElementById("speed").addEventListener("change", () => {
   }
 });
 document.getElementById("metric")?.addEventListener("change", (event) => {
-  card.metric = section.dataset.metric = event.target.value;
-  section.querySelector("h2").firstChild.textContent = event.target.value;
+  card.rename(event.target.value);
   card.load([run]);
 });
 document.addEventListener("keydown", (event) => {
@@ -137,6 +136,5 @@ if (["running", "lost"].includes(form.dataset.status)) {
     slider.max = state.seq;
     if (atEnd && !playing) toSeq(state.seq);
     redraw();
-    if (state.status !== "running") form.dataset.status = state.status;
   });
 }
