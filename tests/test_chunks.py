@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tracker import column_frames, frames, query
 from tracker.columns import Columns, columns_of_records, from_bytes
 from tracker.event import HOOKS, Record
 from tracker.logs import encode
+from tracker.plots import reading
 from tracker.store import chunks, sealing
 from tracker.store.chunks import seal, seal_again
 from tracker.store.opening import connect_store, upgrade_store
@@ -32,6 +34,10 @@ from tracker.store.sealing import SIZE
 from tracker.store.sql import SqlStore
 
 _METRICS = ("train_batch_end", "test_batch_end")
+_CURVES: list[tuple[str, reading.Source]] = [
+    *((metric, "batch") for metric in ("loss", "mae", "other", "none", "val_loss", "test_loss")),
+    *((metric, "epoch") for metric in ("loss", "none", "val_loss", "test_loss", "test_none")),
+]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -62,8 +68,15 @@ def long_stream(epochs: int = 3, batches: int = 4_000) -> list[Record]:
                 logs = {"mae": 1, "other": "text", "loss": None}
             stream.add("train_batch_begin", call=1, epoch=epoch, batch=batch)
             stream.add("train_batch_end", logs, call=1, epoch=epoch, batch=batch)
+        for batch in range(3):
+            stream.add("test_batch_begin", call=1, epoch=epoch, batch=batch)
+            stream.add("test_batch_end", {"loss": batch / 3}, call=1, epoch=epoch, batch=batch)
+        stream.add("test_end", {"loss": -0.0}, call=1, epoch=epoch)
         stream.add("epoch_end", {"loss": 0.5, "val_loss": -0.0}, call=1, epoch=epoch)
     stream.add("train_end", {"loss": 0.5}, call=1)
+    stream.add("call_began", {"phase": "test"}, call=2)
+    stream.add("test_batch_end", {"loss": 0.3}, call=2, batch=0)
+    stream.add("test_end", {"loss": 0.3}, call=2)
     stream.add("run_ended", {"status": "finished"})
     return stream.records
 
@@ -85,13 +98,21 @@ def frames_of(store: SqlStore, **more: Any) -> list[pd.DataFrame]:
         tracker.metrics("run", source="batch", store=store),
         tracker.metrics("run", source="batch", wide=True, store=store),
         tracker.metrics("run", store=store),
+        *(curve_frame(store, *one) for one in _CURVES),
     ]
+
+
+def curve_frame(store: SqlStore, metric: str, source: reading.Source) -> pd.DataFrame:
+    """What a curve is drawn from."""
+    (run,) = store.runs()
+    return pd.DataFrame(asdict(reading.read_curve(run, metric, source, store)))
 
 
 def rows_frames(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[pd.DataFrame]:
     """The same frames, made of rows."""
     with monkeypatch.context() as patched:
-        patched.setattr(query, "_LONG", 10**12)
+        patched.setattr(query, "LONG", 10**12)
+        patched.setattr(reading, "LONG", 10**12)
         return frames_of(store)
 
 

@@ -19,7 +19,7 @@ from tests.test_store import sql_store, sqlite_store  # noqa: F401 - fixtures
 from tracker import TrackerCallback
 from tracker.errors import InvalidArgument, RunExists, RunNotFound
 from tracker.event import VERSION, Record
-from tracker.grouping import better
+from tracker.judging import better
 from tracker.query import run_of
 from tracker.store.opening import open_store
 from tracker.store.sql import SqlStore

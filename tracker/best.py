@@ -11,7 +11,7 @@ import pandas as pd
 from tracker.errors import UnknownColumn
 from tracker.event import metric_name
 from tracker.frames import typed
-from tracker.grouping import Mode, better
+from tracker.judging import Mode, better
 from tracker.query import Store, events, metrics, opened_store
 
 _TYPES = {

@@ -9,7 +9,9 @@ import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from tracker.column_steps import places_of, steps_at
 from tracker.columns import FIELDS, Columns
 from tracker.event import PHASES, Record
 from tracker.frames import EVENT_TYPES, METRIC_TYPES, column_of, free_name
@@ -47,12 +49,8 @@ def metric_frame_of(
         began: Its `call_began`.
         kinds: The kinds whose values are wanted.
     """
-    steps = _steps(pieces, planned_steps(began))
-    evaluates = [
-        one.call or 0
-        for one, data in zip(began, decode_many([one.logs for one in began]), strict=True)
-        if data.get("phase") == "test"
-    ]
+    steps = steps_at(places_of(pieces), planned_steps(began))
+    evaluates = evaluates_of(began)
     parts: list[dict[str, Any]] = []
     begin = 0
     for piece in pieces:
@@ -64,6 +62,29 @@ def metric_frame_of(
             mask &= ~own | np.isin(_plain(piece.fields["call"]), evaluates)
         parts.append(_long(piece.where(mask), step[mask]))
     return _metric_frame(run, parts)
+
+
+def evaluates_of(began: Sequence[Record]) -> list[int]:
+    """The calls that are evaluates of their own, of a run's `call_began`."""
+    return [
+        one.call or 0
+        for one, data in zip(began, decode_many([one.logs for one in began]), strict=True)
+        if data.get("phase") == "test"
+    ]
+
+
+def numbers_of(array: pa.Array) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where a column of `Columns` has numbers, and which."""
+    places = np.arange(len(array))
+    if array.null_count:
+        places = places[array.is_valid().to_numpy(zero_copy_only=False)]
+        array = array.drop_null()
+    if array.type in _NUMBERS:
+        return places, array.cast(pa.float64(), safe=False).to_numpy()
+    found = _objects(array)
+    are = np.array([isinstance(value, int | float) for value in found], bool)
+    numbers = [as_double(value) for value in found if isinstance(value, int | float)]
+    return places[are], np.array(numbers, np.float64)
 
 
 def _layouts_in_order(piece: Columns) -> list[int]:
@@ -124,48 +145,6 @@ def _objects(array: pa.Array) -> list[Any]:
     return [None if value is None else from_plain(orjson.loads(value)) for value in values]
 
 
-def _steps(
-    pieces: Sequence[Columns], planned: Mapping[tuple[int, int | None], int]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """For each event the training batches since the run began; NaN where unknown."""
-    frame = pd.DataFrame(
-        {
-            name: _nullable([piece.fields[name] for piece in pieces])
-            for name in ("call", "epoch", "batch")
-        }
-    )
-    trained = _concatenated([piece.of_kinds(["train_batch_end"]) for piece in pieces])
-    ended = _concatenated([piece.of_kinds(["epoch_end"]) for piece in pieces])
-    counted = frame[trained | ended]
-    epochs = counted.groupby(["call", "epoch"], sort=False, dropna=False)
-    number = epochs.ngroup().to_numpy()
-    inside = np.where(trained[counted.index], counted["batch"].to_numpy() + 1, np.nan)
-    sizes = pd.Series(inside).groupby(number).max().to_numpy(copy=True)
-    keys = counted.groupby(number)[["call", "epoch"]].first()
-    for place in np.flatnonzero(~(sizes > 0)):  # batches were not recorded
-        call = keys["call"].iloc[place]
-        known = planned.get((1, None if np.isnan(call) else int(call)))
-        sizes[place] = np.nan if known is None else known
-    before = np.concatenate([[0.0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.empty(0)
-    own = np.where(np.isnan(inside), sizes[number], inside) if len(number) else inside
-    steps = np.full(len(frame), np.nan)
-    steps[counted.index] = before[number] + own if len(number) else own
-    last = (
-        np.maximum.accumulate(np.where(trained | ended, np.arange(len(frame)), -1))
-        if len(frame)
-        else np.empty(0, int)
-    )
-    return np.where(last < 0, 0.0, steps[last])
-
-
-def _nullable(
-    arrays: Sequence[pa.Array],
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Integers as doubles: batches, epochs and calls are far below 2**53."""
-    found = [_doubles(array.cast(pa.float64())) for array in arrays]
-    return np.concatenate(found) if found else np.empty(0)
-
-
 def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
     return np.concatenate(arrays) if arrays else np.empty(0)
 
@@ -176,19 +155,8 @@ def _long(piece: Columns, step: np.ndarray[Any, np.dtype[np.float64]]) -> dict[s
     for layout in _layouts_in_order(piece):
         for place, name in enumerate(piece.layouts[layout]):
             own = np.flatnonzero(piece.layout == layout)
-            array = piece.of(name).take(pa.array(own))
-            if array.null_count:
-                own = own[array.is_valid().to_numpy(zero_copy_only=False)]
-                array = array.drop_null()
-            if array.type in _NUMBERS:
-                numbers = array.cast(pa.float64(), safe=False).to_numpy()
-            else:
-                found = _objects(array)
-                are = np.array([isinstance(value, int | float) for value in found], bool)
-                numbers = np.array(
-                    [as_double(value) for value in found if isinstance(value, int | float)]
-                )
-                own = own[are]
+            there, numbers = numbers_of(piece.of(name).take(pa.array(own)))
+            own = own[there]
             rows.append(own)
             places.append(np.full(len(own), place))
             metrics += [(name, len(own))]

@@ -33,14 +33,13 @@ FIELDS: Mapping[str, pa.DataType] = {
     "batch": pa.int64(),
 }
 
-_LAYOUT = "layout"
+_LAYOUT, _VALUE = "layout", "value:"
 _MOST_LAYOUTS = 10_000
 _INT_LOW, _INT_HIGH = -(2**63), 2**63
 
 #: Stands for what is missing where numbers are parsed: no field of an event has it.
 _LEAST = -(2**63)
 _MISSING = f",{_LEAST},"
-_FACTS = pa.array(FACTS)
 
 
 class NotColumnar(Exception):
@@ -51,7 +50,7 @@ class NotColumnar(Exception):
 class Columns:
     """Some events of one run, in the order of their seq."""
 
-    #: Arrays of the types of `FIELDS`.
+    #: Arrays of the types of `FIELDS`: all, or those that were asked for.
     fields: Mapping[str, pa.Array]
     #: Which of `layouts` each event's logs have.
     layout: np.ndarray[Any, np.dtype[np.int32]]
@@ -86,9 +85,9 @@ class Columns:
         """What these events logged under a name; nulls where it is none of theirs."""
         return self.values[name] if name in self.values else pa.nulls(len(self))
 
-    def of_kinds(self, kinds: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def of_kinds(self, kinds: Collection[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which events are of one of these kinds."""
-        return _are_of(self.fields["kind"], pa.array(kinds, pa.string()))
+        return _are_of(self.fields["kind"], kinds)
 
     def is_equal(self, field: str, value: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """For which events a field has this value."""
@@ -100,7 +99,7 @@ class Columns:
     def to_bytes(self) -> bytes:
         """An Arrow stream, compressed: what `from_bytes` reads."""
         arrays = [*self.fields.values(), pa.array(self.layout), *self.values.values()]
-        names = [*self.fields, _LAYOUT, *(f"value:{name}" for name in self.values)]
+        names = [*self.fields, _LAYOUT, *(f"{_VALUE}{name}" for name in self.values)]
         layouts = orjson.dumps(self.layouts)
         table = pa.table(arrays, names=names).replace_schema_metadata({"layouts": layouts})
         sink = pa.BufferOutputStream()
@@ -110,29 +109,49 @@ class Columns:
         return bytes(sink.getvalue())
 
 
-def from_bytes(body: bytes) -> Columns:
+def from_bytes(
+    body: bytes, fields: Collection[str] | None = None, names: Collection[str] | None = None
+) -> Columns:
     """The columns that `Columns.to_bytes` wrote.
+
+    Args:
+        body: The bytes.
+        fields: Only these of `FIELDS`: the others are not unpacked.
+        names: Of what was logged only these, as `Columns.named`.
 
     Raises:
         pyarrow.ArrowInvalid, KeyError: They are no such bytes.
     """
-    options = pa.ipc.IpcReadOptions(use_threads=False)  # callers read several at once
-    with pa.ipc.open_stream(pa.py_buffer(body), options=options) as reader:
+    data = pa.py_buffer(body)
+    with pa.ipc.open_stream(data) as reader:
+        stored = reader.schema.names
+    kept = {_LAYOUT, *(FIELDS if fields is None else fields)}
+    kept |= {
+        name
+        for name in stored
+        if name.startswith(_VALUE) and (names is None or name.removeprefix(_VALUE) in names)
+    }
+    options = pa.ipc.IpcReadOptions(
+        use_threads=False,  # callers read several at once
+        included_fields=[place for place, name in enumerate(stored) if name in kept],
+    )
+    with pa.ipc.open_stream(data, options=options) as reader:
         table = reader.read_all()
     arrays = {
         name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
-    return Columns(
-        {name: arrays[name] for name in FIELDS},
+    columns = Columns(
+        {name: arrays[name] for name in (FIELDS if fields is None else fields)},
         arrays[_LAYOUT].to_numpy(),
         [tuple(layout) for layout in orjson.loads(table.schema.metadata[b"layouts"])],
         {
-            name.removeprefix("value:"): array
+            name.removeprefix(_VALUE): array
             for name, array in arrays.items()
-            if name.startswith("value:")
+            if name.startswith(_VALUE)
         },
     )
+    return columns if names is None else columns.named(names)
 
 
 def columns_of_records(records: Sequence[Record]) -> Columns | None:
@@ -176,7 +195,7 @@ def _parsed(pieces: Sequence[str], type_: pa.DataType) -> pa.Array:
 def _columns(fields: dict[str, pa.Array], texts: Sequence[str]) -> Columns | None:
     if len(fields["seq"]) and not _ascending(fields["seq"]):
         return None
-    facts = _are_of(fields["kind"], _FACTS)
+    facts = _are_of(fields["kind"], FACTS)
     layouts: dict[tuple[str, ...], int] = {(): 0}
     layout = np.empty(len(facts), np.int32)
     parts: dict[str, list[pa.Array]] = {}
@@ -282,8 +301,8 @@ def _json(array: pa.Array) -> list[str | None]:
     return [text(value) for value in array.to_pylist()]
 
 
-def _are_of(kind: pa.Array, kinds: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    of_each = np.isin(kind.dictionary.to_numpy(zero_copy_only=False), kinds.to_pylist())
+def _are_of(kind: pa.Array, kinds: Collection[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    of_each = np.array([one in kinds for one in kind.dictionary.to_pylist()], bool)
     found: np.ndarray[Any, np.dtype[np.bool_]] = of_each[kind.indices.to_numpy()]
     return found
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from tracker.liveness import LOST, with_lost
 from tracker.logs import decode
 from tracker.store import schema
+from tracker.store.reading import without_batches
 from tracker.store.rows import load_runs
 from tracker.store.sql import SqlStore
 
@@ -59,8 +60,7 @@ def last_epochs(
     runs, events = schema.runs.c, schema.events.c
     place = func.row_number().over(partition_by=events.run_id, order_by=events.seq.desc())
     ends = (
-        select(events.run_id, events.seq, events.logs, place.label("place"))
-        .where(events.batch.is_(None))
+        without_batches(select(events.run_id, events.seq, events.logs, place.label("place")))
         .where(events.kind == "epoch_end")
         .where(events.run_id.in_(select(runs.id).where(runs.uuid.in_(sorted(uuids)))))
         .subquery()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Connection, Select, case, func, select
 
 from tracker.arguments import check_text
-from tracker.errors import InvalidArgument, RunExists, RunNotFound
+from tracker.errors import RunExists, RunNotFound
 from tracker.event import metric_name
 from tracker.facts import person
 from tracker.frames import run_frame, typed
+from tracker.judging import END, TEST, Mode, best_of, better, judged
 from tracker.liveness import LOST, with_lost
-from tracker.projections import RunState
 from tracker.query import Store, opened_store
 from tracker.selection import can_be_stored, listed
 from tracker.store import schema
@@ -25,18 +25,11 @@ from tracker.store.port import Run
 from tracker.store.rows import load_runs
 from tracker.store.sql import SqlStore
 
-#: Which end of a metric is the better one; None: as its name tells.
-Mode = Literal["min", "max"]
-
-#: How words end in the names of metrics that are better when they are greater, and of others.
-_GREATER = tuple(
-    "acc accuracy auc correlation dice f1 fbeta iou precision r2 recall score sensitivity "
-    "similarity specificity".split()
-)
-_LESS = ("loss", "error", "brier")
-
 #: How many experiments are named to somebody who asks for one that is not there.
 _NAMED = 20
+
+#: Values that are looked for at once.
+_VALUES = 1_000
 
 _TYPES = {
     "experiment": "string",
@@ -50,27 +43,6 @@ _TYPES = {
     "best_run": "string",
     "best": "float64",
 }
-
-
-def better(metric: str, mode: Mode | None = None) -> Mode:
-    """Whether less or more of a metric is better.
-
-    Args:
-        metric: Its name, such as `val_loss`.
-        mode: What the user says, which counts.
-
-    Raises:
-        InvalidArgument: The mode is none.
-    """
-    if mode is None:
-        # Keras numbers metrics of one name: auc_1. IoU is two words to it: mean_io_u.
-        words = metric.lower().replace("io_u", "iou").split("_")
-        words += [word.rstrip("0123456789") for word in words]
-        greater = any(word.endswith(_GREATER) for word in words)
-        return "max" if greater and not any(word.endswith(_LESS) for word in words) else "min"
-    if mode not in ("min", "max"):
-        raise InvalidArgument(f"mode must be 'min' or 'max'. Received: {mode!r}.")
-    return mode
 
 
 def experiments(
@@ -96,27 +68,29 @@ def experiments(
     direction = better(metric, mode)
     runs = schema.runs.c
     with opened_store(store) as opened, opened.snapshot() as connection:
-        counted = connection.execute(_counts()).all()
+        counted = connection.execute(_summary(metric, direction)).all()
         running = load_runs(connection, where=listed() & (runs.status == "running"))
-        best = {row.experiment: row for row in connection.execute(_bests(metric, direction))}
+        values = {row.best for row in counted if row.best is not None}
+        best = _best_runs(connection, metric, direction, values)
     # Which of them are lost, no query tells: it depends on who lives on this machine.
     lost = Counter(run.state.experiment for run in with_lost(running) if run.state.status == LOST)
     rows = []
     for row in counted:
-        gone, first = lost[row.experiment], best.get(row.experiment)
+        gone = lost[row.experiment]
         rows.append(
             (row.experiment, row.runs, row.groups, row.running - gone, row.finished,
              row.runs - row.running - row.finished + gone, row.started, row.latest,
-             first and first.name, first and first.value)
+             best.get((row.experiment, row.best)), row.best)
         )  # fmt: skip
     rows.sort(key=lambda row: row[7] or 0, reverse=True)
     columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
     return typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
 
 
-def _counts() -> Select[Any]:
-    """For each experiment how many runs it has, of which kinds, and when they began."""
+def _summary(metric: str, direction: Mode) -> Select[Any]:
+    """For each experiment how many runs it has, of which kinds, when they began, the best value."""
     runs = schema.runs.c
+    joined, value = judged(metric, direction)
     return (
         select(
             runs.experiment,
@@ -126,38 +100,44 @@ def _counts() -> Select[Any]:
             func.sum(case((runs.status == "finished", 1), else_=0)).label("finished"),
             func.min(runs.began_at).label("started"),
             func.max(runs.began_at).label("latest"),
+            (func.min if direction == "min" else func.max)(value).label("best"),
         )
+        .select_from(joined)
+        # In the order of the runs: half the time of hither and thither in that of an index.
+        .with_hint(schema.runs, "NOT INDEXED", dialect_name="sqlite")
         .where(listed())
         .group_by(runs.experiment)
     )
 
 
-def _bests(metric: str, direction: Mode) -> Select[Any]:
-    """For each experiment its best run, of equally good ones the latest: name and value."""
-    runs = schema.runs.c
-    own = schema.run_metrics.alias("own")
-    test = schema.run_metrics.alias("test")
-    column = "minimum" if direction == "min" else "maximum"
-    evaluates = metric.removeprefix("test_") if metric.startswith("test_") else None
-    # A fit's own metric of that name counts first, whether it has a number or not.
-    value = case((own.c.metric.is_not(None), own.c[column]), else_=test.c[column])
-    joined = schema.runs.outerjoin(
-        own, (own.c.run_id == runs.id) & (own.c.phase == "train") & (own.c.metric == metric)
-    ).outerjoin(
-        test, (test.c.run_id == runs.id) & (test.c.phase == "test") & (test.c.metric == evaluates)
+def _best_runs(
+    connection: Connection, metric: str, direction: Mode, values: Collection[float]
+) -> dict[tuple[str | None, float], str]:
+    """Of each experiment and best value the latest run that has it, by name."""
+    runs, metrics = schema.runs.c, schema.run_metrics.c
+    joined, value = judged(metric, direction)
+    age = func.row_number().over(
+        partition_by=(runs.experiment, value),
+        order_by=(func.coalesce(runs.began_at, 0).desc(), runs.id.desc()),
     )
-    better_first = value.asc() if direction == "min" else value.desc()
-    place = func.row_number().over(
-        partition_by=runs.experiment,
-        order_by=(better_first, func.coalesce(runs.began_at, 0).desc(), runs.id.desc()),
-    )
-    ranked = (
-        select(runs.experiment, runs.name, value.label("value"), place.label("place"))
-        .select_from(joined)
-        .where(listed() & value.is_not(None))
-        .subquery()
-    )
-    return select(ranked).where(ranked.c.place == 1)
+    found = {}
+    every = sorted(values)
+    for place in range(0, len(every), _VALUES):
+        some = every[place : place + _VALUES]
+        having = (
+            select(metrics.run_id)
+            .where(metrics.metric.in_([metric, metric.removeprefix(TEST)]))
+            .where(metrics[END[direction]].in_(some))
+        )
+        ranked = (
+            select(runs.experiment, runs.name, value.label("value"), age.label("age"))
+            .select_from(joined)
+            .where(runs.id.in_(having) & value.in_(some) & listed())
+            .subquery()
+        )
+        for row in connection.execute(select(ranked).where(ranked.c.age == 1)):
+            found[row.experiment, row.value] = row.name
+    return found
 
 
 def experiment_runs(
@@ -247,20 +227,11 @@ def rename_experiment(
 def _ranked(runs: Sequence[Run], metric: str, direction: Mode) -> list[tuple[Run, float | None]]:
     """Runs with their best values, the best first, of equally good ones the latest."""
     latest = sorted(runs, key=lambda run: (run.state.began_at or 0, run.id), reverse=True)
-    found = [(run, _best(run.state, metric, direction)) for run in latest]
+    found = [(run, best_of(run.state, metric, direction)) for run in latest]
     known = [(run, value) for run, value in found if value is not None]
     sign = 1 if direction == "min" else -1
     known.sort(key=lambda pair: sign * pair[1])
     return [*known, *((run, value) for run, value in found if value is None)]
-
-
-def _best(state: RunState, metric: str, direction: Mode) -> float | None:
-    found = state.metrics.get(("train", metric))
-    if found is None and metric.startswith("test_"):
-        found = state.metrics.get(("test", metric.removeprefix("test_")))
-    if found is None:
-        return None
-    return found.minimum if direction == "min" else found.maximum
 
 
 def _check_exists(store: SqlStore, experiment: str) -> None:

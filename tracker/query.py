@@ -36,7 +36,7 @@ from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
 from tracker.store.port import Run
-from tracker.store.reading import select_records, upcaster
+from tracker.store.reading import calls_of, select_records, upcaster, without_batches
 from tracker.store.rows import load_runs
 from tracker.store.sql import SqlStore
 from tracker.story import STORY_KINDS, description, history_frame
@@ -48,9 +48,10 @@ Store = str | SqlStore | None
 _PAGE = 8_192
 
 #: Events from which on a stream is read as columns.
-_LONG = 4_096
+LONG = 4_096
 
-_METRIC_KINDS = {
+#: The kinds of events whose values are the metrics of a source.
+METRIC_KINDS = {
     "epoch": ("epoch_end", "test_end"),
     "batch": ("train_batch_end", "test_batch_end"),
 }
@@ -357,7 +358,7 @@ def metrics(
         UnknownColumn: None of the runs logged a metric of `names`.
         NotEstimable: Of a run, `estimate` cannot be done; the message says why.
     """
-    if source not in _METRIC_KINDS:
+    if source not in METRIC_KINDS:
         raise InvalidArgument(f"source must be 'epoch' or 'batch'. Received: {source!r}.")
     if attempts not in ("latest", "all"):
         raise InvalidArgument(f"attempts must be 'latest' or 'all'. Received: {attempts!r}.")
@@ -369,7 +370,7 @@ def metrics(
         parts, thinned = [], []
         for one in asked:
             found = _run(opened, one)
-            kinds = _METRIC_KINDS[source]
+            kinds = METRIC_KINDS[source]
             parts.append(_named(opened, found, kinds, attempts, None if estimate else wanted))
             if estimate:
                 records = _fetch(opened, found, _select_events(found.id, kind=ESTIMATE_KINDS))
@@ -425,7 +426,7 @@ def _select_events(
         kinds = check_kinds(kind if isinstance(kind, str) else list(kind))
         wanted = wanted.where(events.c.kind.in_(kinds))
         if not any("batch" in one for one in kinds):
-            wanted = wanted.where(events.c.batch.is_(None))  # lets the coarse index serve
+            wanted = without_batches(wanted)
     if call is not None:
         wanted = wanted.where(events.c.call == call)
     if epoch is not None:
@@ -436,7 +437,7 @@ def _select_events(
 def _is_long(run: Run, kind: str | Sequence[str] | None) -> bool:
     """Whether columns are worth their while: not of a few events, nor of those without batches."""
     kinds = () if kind is None else check_kinds(kind if isinstance(kind, str) else list(kind))
-    return run.state.last_seq >= _LONG and (kind is None or any("batch" in one for one in kinds))
+    return run.state.last_seq >= LONG and (kind is None or any("batch" in one for one in kinds))
 
 
 def _long_frame(
@@ -481,8 +482,8 @@ def _metrics_of(
         from tracker.column_frames import metric_frame_of
         from tracker.store.chunks import read_columns
 
-        began = _fetch(store, run, _select_events(run.id, kind="call_began"))
         with store.snapshot() as connection:
+            began = calls_of(connection, run)
             pieces = read_columns(
                 connection, run, wanted=lambda piece: piece.of_kinds(needed), names=names
             )

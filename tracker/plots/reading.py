@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from tracker.column_steps import FIELDS, NONE, places_of, steps_at, whole
 from tracker.errors import UnknownColumn
+from tracker.event import PHASES
 from tracker.plots.bands import Floats
-from tracker.query import metrics
+from tracker.query import LONG, METRIC_KINDS, metrics
+from tracker.steps import planned_steps
 from tracker.store.port import Run
+from tracker.store.reading import calls_of
 from tracker.store.sql import SqlStore
 
 Axis = Literal["epoch", "step", "time"]
@@ -57,14 +60,77 @@ def read_curve(run: Run, metric: str, source: Source, store: SqlStore) -> Curve:
         Its values; none where the run has no such metric.
     """
     name, phase, inside = _logged_as(metric, source)
+    values = _of_columns(run, name, phase, source, store) or _of_frame(
+        run, name, phase, source, store
+    )
+    if inside is not None:
+        values = values.where((values.epoch != NONE) == inside)
+    return _curve(values, run.state.began_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What was logged of a metric, and when; `NONE` for no call, epoch or batch."""
+
+    call: NDArray[np.int64]
+    epoch: NDArray[np.int64]
+    batch: NDArray[np.int64]
+    step: Floats
+    at: NDArray[np.int64]
+    value: Floats
+
+    def where(self, mask: NDArray[np.bool_]) -> _Values:
+        return _Values(*(getattr(self, one.name)[mask] for one in fields(self)))
+
+
+def _of_columns(run: Run, name: str, phase: str, source: Source, store: SqlStore) -> _Values | None:
+    """By way of chunks; None for runs that have no columns, or whose attempts overlap."""
+    if run.state.attempt > 1 or run.state.last_seq < LONG:
+        return None
+    from tracker.column_frames import evaluates_of, numbers_of
+    from tracker.store.chunks import read_columns  # pyarrow takes a while to load
+
+    with store.snapshot() as connection:
+        began = calls_of(connection, run)
+        pieces = read_columns(connection, run, fields=(*FIELDS, "at"), names=[name])
+    if pieces is None:
+        return None
+    places = places_of(pieces)
+    kinds = [kind for kind in METRIC_KINDS[source] if PHASES[kind] == phase]
+    wanted = places.of_kinds(kinds)
+    if "test_end" in kinds:  # that of a fit's own validation says what its epoch's end says
+        wanted &= np.isin(places.call, evaluates_of(began))
+    there, numbers, before = [], [], 0
+    for piece in pieces:
+        own, values = numbers_of(piece.of(name))
+        there.append(own + before)
+        numbers.append(values)
+        before += len(piece)
+    place, value = np.concatenate(there), np.concatenate(numbers)
+    kept = wanted[place]
+    place, value = place[kept], value[kept]
+    return _Values(
+        places.call[place],
+        places.epoch[place],
+        places.batch[place],
+        steps_at(places, planned_steps(began))[place],
+        whole([piece.fields["at"] for piece in pieces])[place],
+        value,
+    )
+
+
+def _of_frame(run: Run, name: str, phase: str, source: Source, store: SqlStore) -> _Values:
     try:
         frame = metrics(run.id, source=source, names=name, store=store)
     except UnknownColumn:
         frame = metrics(run.id, source=source, store=store).iloc[:0]
     frame = frame[(frame["phase"] == phase) & (frame["metric"] == name)]
-    if inside is not None:
-        frame = frame[frame["epoch"].notna() == inside]
-    return _curve(frame, run.state.began_at)
+    call, epoch, batch = (
+        frame[field].to_numpy(np.int64, na_value=NONE) for field in ("call", "epoch", "batch")
+    )
+    step = frame["step"].to_numpy(np.float64, na_value=np.nan)
+    at = np.asarray(frame["at"].astype("int64"), np.int64)
+    return _Values(call, epoch, batch, step, at, frame["value"].to_numpy(np.float64))
 
 
 def _logged_as(metric: str, source: Source) -> tuple[str, str, bool | None]:
@@ -76,23 +142,22 @@ def _logged_as(metric: str, source: Source) -> tuple[str, str, bool | None]:
     return metric, "train", None
 
 
-def _curve(frame: pd.DataFrame, began: int | None) -> Curve:
-    epoch = frame["epoch"].to_numpy(np.float64, na_value=np.nan)
-    batch = frame["batch"].to_numpy(np.float64, na_value=np.nan)
-    call = frame["call"].to_numpy(np.int64, na_value=0)
-    at = frame["at"].astype("int64").to_numpy()
-    piece = np.zeros(len(frame), np.int64)
-    if len(frame):
-        ends = (np.diff(call) != 0) | (np.isfinite(batch[1:]) & (np.diff(epoch) != 0))
+def _curve(values: _Values, began: int | None) -> Curve:
+    batched = values.batch != NONE
+    epoch = np.where(values.epoch == NONE, np.nan, values.epoch)
+    piece = np.zeros(len(epoch), np.int64)
+    if len(piece):
+        ends = (np.diff(values.call) != 0) | (batched[1:] & (np.diff(values.epoch) != 0))
         piece[1:] = np.cumsum(ends)
-    if np.isfinite(batch).any():
+    if batched.any():
         # Batches lie between their epoch and the next: the last one just before it.
-        many = np.maximum.reduceat(batch, np.flatnonzero(np.diff(piece, prepend=-1))) + 1
-        epoch = epoch + np.nan_to_num(batch / many[piece])
+        starts = np.flatnonzero(np.diff(piece, prepend=-1))
+        many = np.maximum.reduceat(values.batch, starts) + 1
+        epoch += np.where(batched, values.batch / many[piece], 0.0)
     return Curve(
-        step=frame["step"].to_numpy(np.float64, na_value=np.nan),
+        step=values.step,
         epoch=epoch,
-        time=(at - (began or 0)) / 1e6,
-        value=frame["value"].to_numpy(np.float64),
+        time=(values.at - (began or 0)) / 1e6,
+        value=values.value,
         piece=piece,
     )

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, desc, select
 
 from tracker.errors import InvalidArgument
 from tracker.event import HOOKS, PHASES, Record, metric_name
-from tracker.grouping import better
+from tracker.judging import better
 from tracker.logs import decode
 from tracker.projections import MetricState, RunState, fold
 from tracker.query import Store, opened_store, run_of
 from tracker.store import schema
 from tracker.store.port import Run
-from tracker.store.reading import Upcaster, select_records, upcaster
+from tracker.store.reading import Upcaster, select_records, upcaster, without_batches
 from tracker.store.sql import SqlStore
 from tracker.where.times import span_of
 
@@ -112,7 +112,7 @@ def point(run: Run, at: At, *, store: SqlStore) -> int:
 def _moment(connection: Connection, run: Run, seq: int, as_today: Upcaster) -> Moment:
     events = schema.events
     until = select_records(run.id).where(events.c.seq <= seq)
-    coarse = until.where(events.c.batch.is_(None)).order_by(events.c.seq)
+    coarse = without_batches(until).order_by(events.c.seq)
     records = as_today([Record(*row) for row in connection.execute(coarse)])
     then = fold(RunState(), records)
     (event,) = as_today([_last(connection, until)])
@@ -226,9 +226,8 @@ def _seq(connection: Connection, run: Run, at: At) -> int:
 def _epoch_end(connection: Connection, run: Run, text: str) -> int:
     events = schema.events
     ends = (
-        select(events.c.epoch, events.c.seq, events.c.call, events.c.attempt)
+        without_batches(select(events.c.epoch, events.c.seq, events.c.call, events.c.attempt))
         .where(events.c.run_id == run.id)
-        .where(events.c.batch.is_(None))
         .where(events.c.kind == "epoch_end")
         .order_by(events.c.call, desc(events.c.attempt))
     )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from tracker.errors import InvalidArgument
 from tracker.event import Record
-from tracker.grouping import Mode, better
+from tracker.judging import Mode, better
 from tracker.logs import as_double, decode
 from tracker.replaying.directions import direction_of
 from tracker.replaying.fit import Fit

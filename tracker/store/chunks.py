@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -126,6 +125,7 @@ def read_columns(
     after: int = 0,
     until: int | None = None,
     wanted: Callable[[Columns], Any] | None = None,
+    fields: Collection[str] | None = None,
     names: Collection[str] | None = None,
 ) -> list[Columns] | None:
     """A run's events in pieces: from its chunks, and from its events where there are none.
@@ -136,22 +136,29 @@ def read_columns(
         after: Only those with `seq > after`.
         until: Only those with `seq <= until`.
         wanted: Tells of a piece which events are; see `Columns.where`.
+        fields: These of their fields at least.
         names: Of what was logged only these.
 
     Returns:
         Pieces in order; None where logs cannot be columns.
     """
     try:
-        pieces = stream_columns(connection, run, after=after, until=until)
-        if names is not None:
-            pieces = (piece.named(names) for piece in pieces)
+        pieces = stream_columns(
+            connection, run, after=after, until=until, fields=fields, names=names
+        )
         return [piece if wanted is None else piece.where(wanted(piece)) for piece in pieces]
     except NotColumnar:
         return None
 
 
 def stream_columns(
-    connection: Connection, run: Run, *, after: int = 0, until: int | None = None
+    connection: Connection,
+    run: Run,
+    *,
+    after: int = 0,
+    until: int | None = None,
+    fields: Collection[str] | None = None,
+    names: Collection[str] | None = None,
 ) -> Iterator[Columns]:
     """As `read_columns`, one piece after the other, in bounded memory.
 
@@ -169,28 +176,43 @@ def stream_columns(
         .limit(_AT_ONCE)
     )
     reached, looked_at = after, after
+
+    def opened(row: Row[Any]) -> Columns | None:
+        if after < row.first_seq and row.last_seq <= last:
+            return _opened(run, row, fields, names)
+        whole = _opened(run, row, None, names)
+        if whole is None:
+            return None
+        seq = whole.fields["seq"].to_numpy()
+        return whole.where((seq > after) & (seq <= last))
+
+    def from_events(begin: int, end: int) -> Iterator[Columns]:
+        for piece in _from_events(connection, run, begin, end):
+            yield piece if names is None else piece.named(names)
+
     # Hashing and unpacking leave Python to others meanwhile.
     with ThreadPoolExecutor(_THREADS) as pool:
         while True:
             rows = connection.execute(chosen.where(chunks.c.last_seq > looked_at)).all()
-            for row, chunk in zip(rows, pool.map(partial(_opened, run), rows), strict=True):
+            for row, chunk in zip(rows, pool.map(opened, rows), strict=True):
                 if chunk is None:
                     continue
-                yield from _from_events(connection, run, reached, row.first_seq - 1)
-                seq = chunk.fields["seq"].to_numpy()
-                yield chunk.where((seq > after) & (seq <= last))
+                yield from from_events(reached, row.first_seq - 1)
+                yield chunk
                 reached = row.last_seq
             if len(rows) < _AT_ONCE:
                 break
             looked_at = rows[-1].last_seq
-    yield from _from_events(connection, run, reached, last)
+    yield from from_events(reached, last)
 
 
-def _opened(run: Run, row: Row[Any]) -> Columns | None:
+def _opened(
+    run: Run, row: Row[Any], fields: Collection[str] | None, names: Collection[str] | None
+) -> Columns | None:
     """A chunk's columns, if they are what was sealed."""
     try:
         if sha256(row.body).digest() == row.hash:
-            return from_bytes(row.body)
+            return from_bytes(row.body, fields, names)
     except (TypeError, ValueError, KeyError, pa.ArrowException):
         pass
     _log.warning(

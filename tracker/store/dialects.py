@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -40,6 +41,13 @@ class StoreDialect(Protocol):
         """Insert events in bulk."""
 
 
+class _HintedCompiler(SQLiteCompiler):
+    """Lets hints of a table into the text, which SQLAlchemy leaves out for SQLite."""
+
+    def get_from_hint_text(self, _table: Any, text: str | None) -> str | None:
+        return text
+
+
 class SQLiteDialect:
     """SQLite: WAL, BEGIN IMMEDIATE for writers, `executemany` of tuples."""
 
@@ -56,6 +64,7 @@ class SQLiteDialect:
     def engine(self, url: URL) -> Engine:
         """See `StoreDialect.engine`."""
         engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        engine.dialect.statement_compiler = _HintedCompiler
         event.listen(engine, "connect", self._connected)
         event.listen(engine, "checkout", _refuse_replaced_file)
         event.listen(engine, "begin", _begin_sqlite)

@@ -135,9 +135,8 @@ events = Table(
 )
 
 #: Epoch-level reads of a million-event run use this one: 0.5 ms instead of 73.
-_coarse = Index(
-    "ix_events_coarse", events.c.run_id, events.c.seq, sqlite_where=events.c.batch.is_(None)
-)
+COARSE = "ix_events_coarse"
+_coarse = Index(COARSE, events.c.run_id, events.c.seq, sqlite_where=events.c.batch.is_(None))
 
 
 @event.listens_for(events, "before_create")

@@ -31,7 +31,7 @@ from tracker.store.port import (
     check_writer,
     ends,
 )
-from tracker.store.reading import history_of, select_records, upcaster
+from tracker.store.reading import history_of, select_records, upcaster, without_batches
 from tracker.store.rows import load_runs, state_values, store_changes
 from tracker.store.stated import fact, pruned_data, purged_data
 from tracker.upcast import upcast
@@ -160,7 +160,7 @@ class SqlStore:
         if until is not None:
             page = page.where(seq <= until)
         if not batches:
-            page = page.where(schema.events.c.batch.is_(None))
+            page = without_batches(page)
         while True:
             # A stream only grows, so pages of different transactions fit together.
             with self.reading() as connection:

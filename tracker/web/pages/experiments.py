@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracker.grouping import better, experiments, metric_names, ranked_runs
+from tracker.grouping import experiments, metric_names, ranked_runs
+from tracker.judging import better
 from tracker.plots.figure import PALETTE
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
