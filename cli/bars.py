@@ -17,9 +17,18 @@ def sparkline(values: Sequence[float]) -> str:
     some = list(values)[-_WIDTH:]
     finite = [value for value in some if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = (high - low) or 1.0
+    # The way from the least to the greatest value may be beyond all doubles, but not when all of
+    # them are made less than 1, by a power of two: that takes no digits away.
+    _, exponent = math.frexp(max(abs(low), abs(high)))
+
+    def scaled(value: float) -> float:
+        return math.ldexp(value, -exponent)
+
+    span = (scaled(high) - scaled(low)) or 1.0
     return "".join(
-        _BLOCKS[int((value - low) / span * (len(_BLOCKS) - 1))] if math.isfinite(value) else "!"
+        _BLOCKS[int((scaled(value) - scaled(low)) / span * (len(_BLOCKS) - 1))]
+        if math.isfinite(value)
+        else "!"
         for value in some
     )
 

@@ -23,6 +23,7 @@ from tests.strategies import logs as any_logs
 from tests.strategies import streams
 from tests.streams import START, Stream, fit_stream, identity
 from tracker import column_frames, frames, query
+from tracker.column_steps import COARSE
 from tracker.columns import Columns, columns_of_records, from_bytes
 from tracker.event import HOOKS, Record
 from tracker.logs import encode
@@ -33,7 +34,6 @@ from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sealing import SIZE
 from tracker.store.sql import SqlStore
 
-_METRICS = ("train_batch_end", "test_batch_end")
 _CURVES: list[tuple[str, reading.Source]] = [
     *((metric, "batch") for metric in ("loss", "mae", "other", "none", "val_loss", "test_loss")),
     *((metric, "epoch") for metric in ("loss", "none", "val_loss", "test_loss", "test_none")),
@@ -81,6 +81,31 @@ def long_stream(epochs: int = 3, batches: int = 4_000) -> list[Record]:
     return stream.records
 
 
+def resumed_stream(batches: int = 3_000) -> list[Record]:
+    """Three attempts: the second runs a part again of what the first did, the third an epoch."""
+    stream = Stream()
+    stream.add("run_began", {"version": 2, "experiment": "long"})
+    for attempt, epochs in enumerate(([0, 1], [1], [1, 2]), 1):
+        if attempt > 1:
+            stream.add("run_resumed", {"version": 2}, attempt=attempt)
+        began = {"phase": "train", "params": {"steps": batches}}
+        stream.add("call_began", began, call=1, attempt=attempt)
+        for epoch in epochs:
+            ran = batches if attempt != 2 else batches // 3
+            for batch in range(ran):
+                place: dict[str, Any] = {"epoch": epoch, "batch": batch, "attempt": attempt}
+                stream.add("train_batch_begin", call=1, **place)
+                stream.add("train_batch_end", {"loss": attempt / (1 + batch)}, call=1, **place)
+            if ran < batches:
+                continue
+            inside = {"phase": "test", "parent": 1}
+            stream.add("call_began", inside, call=2, epoch=epoch, attempt=attempt)
+            stream.add("test_batch_end", {"loss": 0.1}, call=2, batch=0, attempt=attempt)
+            stream.add("test_end", {"loss": 0.1 * attempt}, call=2, attempt=attempt)
+            stream.add("epoch_end", {"loss": 1.0}, call=1, epoch=epoch, attempt=attempt)
+    return stream.records
+
+
 def stored(store: SqlStore, records: list[Record]) -> str:
     """Append them; returns the run's UUID."""
     for first in range(0, len(records), 5_000):
@@ -98,6 +123,7 @@ def frames_of(store: SqlStore, **more: Any) -> list[pd.DataFrame]:
         tracker.metrics("run", source="batch", store=store),
         tracker.metrics("run", source="batch", wide=True, store=store),
         tracker.metrics("run", store=store),
+        tracker.metrics("run", source="batch", attempts="all", store=store),
         *(curve_frame(store, *one) for one in _CURVES),
     ]
 
@@ -147,6 +173,16 @@ def test_frames_from_chunks_are_those_from_rows(
     assert_equal(frames_of(long_store), expected)
     long_store.append(identity(), records[2 * SIZE + 100 :], expected_seq=2 * SIZE + 100)
     assert_equal(frames_of(long_store), rows_frames(long_store, monkeypatch))
+
+
+def test_frames_of_a_resumed_run(long_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What later attempts ran again is passed over by way of columns, too."""
+    uuid = stored(long_store, resumed_stream())
+    assert_equal(frames_of(long_store), rows_frames(long_store, monkeypatch))
+    assert seal(long_store, uuid) >= SIZE
+    assert_equal(frames_of(long_store), rows_frames(long_store, monkeypatch))
+    values = tracker.metrics("run", source="batch", names="loss", store=long_store)
+    assert values["attempt"].unique().tolist() == [1, 3]
 
 
 def test_sealed_ranges_are_not_read_as_rows(long_store: SqlStore) -> None:
@@ -315,16 +351,13 @@ def test_columns_hold_whatever_hooks_logged(
         return
     through = [from_bytes(piece.to_bytes()) for piece in pieces if piece is not None]
     assert_frame_equal(column_frames.event_frame_of(through), expected, check_exact=True)
-    if records[-1].attempt == 1:
-        kinds = ["call_began", "epoch_end", "test_end", *_METRICS]
-        known = [record for record in records if record.kind in kinds]
-        ours = column_frames.metric_frame_of(
-            "r",
-            [piece.where(piece.of_kinds(kinds)) for piece in through],
-            [record for record in records if record.kind == "call_began"],
-            _METRICS,
-        )
-        assert_frame_equal(ours, frames.metric_frame("r", known, _METRICS), check_exact=True)
+    coarse = [record for record in records if record.kind in COARSE]
+    for kinds in query.METRIC_KINDS.values():
+        known = [one for one in records if one.kind in {*COARSE, "train_batch_end", *kinds}]
+        for attempts in ("latest", "all"):
+            ours = column_frames.metric_frame_of("r", through, coarse, kinds, attempts)
+            rows = frames.metric_frame("r", known, kinds, attempts)
+            assert_frame_equal(ours, rows, check_exact=True)
 
 
 @settings(max_examples=40)

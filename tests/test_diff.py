@@ -16,7 +16,7 @@ import tracker
 from tests.strategies import plain_logs
 from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import tracker as command
-from tracker.comparing.values import distance
+from tracker.comparing.distances import distance
 from tracker.errors import InvalidArgument, NothingInCommon
 from tracker.event import HOOKS, Record
 from tracker.logs import decode, encode
@@ -148,6 +148,90 @@ def test_signed_zeros_differ_but_for_a_tolerance(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_sign_of_zero_is_one_unit(tmp_path: Path) -> None:
+    """Two zeros that differ are not told to be 0 apart, whatever tells it."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    store = stored(url, changed(fit_stream(), 5, loss=0.0), changed(fit_stream(), 5, loss=-0.0))
+    found = tracker.diff("a", "b", store=store)
+    assert found.first is not None
+    assert (found.first.ulp, found.first.relative) == (1, 0.0)
+    told = "loss is 0.0 in a, -0.0 in b, 1 ulp of 32 bits apart"
+    assert told in str(found)
+    assert told in found._repr_html_()
+    for form in ("table", "md"):
+        assert told in command("runs", "diff", "a", "b", "-f", form, "--store", url).stdout
+    facts = json.loads(command("runs", "diff", "a", "b", "-f", "json", "--store", url).stdout)
+    assert (facts["first"]["ulp"], facts["first"]["bits"]) == (1, 32)
+    store.close()
+
+
+def epochs(*logs: dict[str, float]) -> list[Record]:
+    """A fit with these logs of its epochs."""
+    stream = Stream()
+    stream.add("run_began", {"version": 2})
+    stream.add("train_begin", call=1)
+    for epoch, one in enumerate(logs):
+        stream.add("epoch_end", one, call=1, epoch=epoch)
+    stream.add("train_end", call=1)
+    return stream.records
+
+
+def test_gaps_beyond_all_doubles(tmp_path: Path) -> None:
+    """They are infinite, the means of great ones are not; no warning, and tolerances hold."""
+    great, many = 1.7e308, 200
+    store = stored(
+        f"sqlite:///{tmp_path}/x.db",
+        epochs(*[{"loss": great}] * many),
+        epochs(*[{"loss": -great}] * many),
+        epochs(*[{"loss": 0.0}] * many),
+    )
+    found = tracker.diff("a", "b", store=store)
+    assert found.first is not None
+    assert found.first.relative == 2.0
+    (row,) = found.events.to_dict("records")
+    assert (row["largest_gap"], row["gap_end"], found.metrics["gap"][0]) == (math.inf,) * 3
+    (row,) = tracker.diff("a", "c", store=store).events.to_dict("records")
+    means = [row[name] for name in ("gap_begin", "gap_middle", "gap_end")]
+    assert means == pytest.approx([great] * 3)
+    assert not tracker.diff("a", "b", rtol=1.9, store=store).equal
+    wide = tracker.diff("a", "b", rtol=2.1, store=store)
+    assert wide.equal
+    assert not wide.sections()
+    store.close()
+
+
+def test_nothing_is_near_an_infinity(tmp_path: Path) -> None:
+    """Whatever the relative tolerance: neither in events nor in the last values."""
+    store = stored(f"sqlite:///{tmp_path}/x.db", epochs({"loss": math.inf}), epochs({"loss": 1.0}))
+    found = tracker.diff("a", "b", rtol=0.5, store=store)
+    assert not found.equal
+    assert found.metrics["gap"].tolist() == [math.inf]
+    store.close()
+
+
+def test_a_metric_that_is_nan_is_not_one_that_there_is_not(tmp_path: Path) -> None:
+    """It is among the last values, and told apart from none in each format."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    store = stored(
+        url,
+        epochs({"loss": 1.0, "mae": math.nan, "mse": math.nan, "tiny": 1e-9}),
+        epochs({"loss": 1.0, "mse": math.nan}),
+    )
+    for a, b, last in (("a", "b", [math.nan, None]), ("b", "a", [None, math.nan])):
+        found = tracker.diff(a, b, store=store)
+        assert list(found.metrics["metric"]) == ["mae", "tiny"]
+        row = found.metrics.iloc[0]
+        assert [row["last_a"], row["last_b"]] == pytest.approx(last, nan_ok=True)
+    assert "1e-09" in str(found)
+    assert "<td>NaN</td>" in found._repr_html_()
+    facts = json.loads(command("runs", "diff", "a", "b", "-f", "json", "--store", url).stdout)
+    assert [facts["metrics"][0][name] for name in ("last_a", "last_b")] == ["NaN", None]
+    for form in ("table", "md"):
+        text = command("runs", "diff", "a", "b", "-f", form, "--store", url).stdout
+        assert "nan" in next(line for line in text.splitlines()[1:] if "mae" in line)
+    store.close()
+
+
 def test_other_batches_meet_again_at_the_next_epoch(tmp_path: Path) -> None:
     """A run of more batches an epoch has them alone; the epochs' ends are compared."""
     store = stored(f"sqlite:///{tmp_path}/x.db", fit_stream(batches=5), fit_stream(batches=3))
@@ -252,8 +336,9 @@ def test_distances() -> None:
     assert distance(0.1, math.nextafter(0.1, 0))["ulp"] == 1
     assert distance(0.1, 0.1)["bits"] == 64
     tiny = float(np.float32(1e-45))
-    assert distance(-tiny, tiny)["ulp"] == 2
-    assert distance(0.0, -0.0)["ulp"] == 0
+    assert distance(-tiny, tiny)["ulp"] == 3
+    assert distance(0.0, -0.0)["ulp"] == 1
+    assert distance(-tiny, -0.0)["ulp"] == distance(0.0, tiny)["ulp"] == 1
     assert not distance(math.nan, 0.1)
     assert not distance("a", 0.1)
 

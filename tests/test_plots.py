@@ -113,6 +113,23 @@ def test_values_that_are_too_great(home: Path, tmp_path: Path) -> None:
         command(*arguments, "great")
 
 
+@pytest.mark.parametrize(
+    "values", [(1e300, 5e-324), (1.0, 1e300), (1e300,), (5e-324, 5e-324), (1e308, 5e-324)]
+)
+def test_a_logarithmic_axis_at_the_ends_of_doubles(
+    home: Path, tmp_path: Path, values: tuple[float, ...]
+) -> None:
+    """It is drawn, by whatever draws it: no end and no tick is beyond all doubles."""
+    store_run("great", losses(*values))
+    plot = tracker.plot("great", "val_loss", log=True)
+    labels = [float(line.rsplit("│ ", 1)[1]) for line in str(plot).splitlines() if "│ " in line]
+    drawn = [value for value in values if value <= 1e300]
+    assert labels == sorted(labels, reverse=True)
+    assert labels[0] >= min(drawn)
+    for ending in ("png", "svg", "html"):
+        assert plot.save(tmp_path / f"c.{ending}").stat().st_size > 0
+
+
 def test_wrong_arguments(home: Path) -> None:
     """Each error says what was expected."""
     store_run("made", losses(1.0))

@@ -20,6 +20,9 @@ from tracker.errors import InvalidArgument, InvalidQuery, QueryTimeout
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
 
+#: 16 million letters.
+_LONG = "replace(hex(zeroblob(8000000)), '0', 'a')"
+
 #: Statements that are no queries, and their tricks.
 WRITES = [
     "INSERT INTO runs (name) VALUES ('x')",
@@ -154,6 +157,27 @@ def test_one_value_cannot_run_away(tmp_path: Path) -> None:
     with pytest.raises(InvalidQuery, match="too big"):
         tracker.sql(huge, store=opened)
     opened.close()
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        [f"instr({_LONG} || {_LONG}, {_LONG} || 'b')"],
+        [f"length(printf('%.*c', {60_000_000 + one}, 'x'))" for one in range(1_000)],
+    ],
+)
+def test_nothing_holds_a_query_back(
+    store: Path,  # noqa: F811
+    expressions: list[str],
+) -> None:
+    """One call, or one row, in which SQLite cannot be interrupted for minutes or days."""
+    query = "SELECT " + ", ".join(expressions)
+    done = subprocess.run(
+        [*TRACKER, "sql", query, "--timeout", "0.5"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "given up after 0.5 s" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import update
 from tracker.cli.bars import sparkline
 
-from tests.streams import fit_stream, identity
+from tests.streams import Stream, fit_stream, identity
 from tests.test_cli import TRACKER
 from tests.test_cli import tracker as command
 from tracker.store import schema
@@ -120,6 +120,20 @@ def test_a_terminal_gets_a_live_view(url: str) -> None:
     assert "█" in text
 
 
+def test_values_of_all_doubles_have_a_curve(url: str) -> None:
+    """From the least to the greatest one, whose difference is none."""
+    stream = Stream()
+    stream.add("run_began", {"version": 2, "name": "run"})
+    stream.add("call_began", {"phase": "train", "params": {}}, call=1)
+    for epoch, value in enumerate((1e308, -1e308)):
+        stream.add("epoch_end", {"loss": value}, call=1, epoch=epoch)
+    stream.add("run_ended", {"status": "finished"})
+    store = connect_store(url)
+    store.append(identity(), stream.records, expected_seq=0)
+    store.close()
+    assert "█▁" in on_terminal(["runs", "watch", "run", "--store", url])
+
+
 def test_a_lost_run_is_not_waited_for(url: str) -> None:
     """Its writer's heartbeats have stopped: that is said, and is no success."""
     store = connect_store(url)
@@ -162,4 +176,7 @@ def test_sparklines() -> None:
     assert sparkline([math.nan, 1, math.inf]) == "!▁!"
     assert sparkline([math.nan] * 3) == "!!!"
     assert sparkline([]) == ""
+    assert sparkline([-1.7e308, 0, 1.7e308]) == "▁▄█"
+    assert sparkline([0, 5e-324]) == "▁█"
+    assert sparkline([1e16, 1e16 + 2]) == "▁█"
     assert len(sparkline(range(1000))) == 40

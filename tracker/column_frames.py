@@ -11,12 +11,11 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracker.column_steps import places_of, steps_at
+from tracker.column_steps import places_of
 from tracker.columns import FIELDS, Columns
 from tracker.event import PHASES, Record
-from tracker.frames import EVENT_TYPES, METRIC_TYPES, column_of, free_name
-from tracker.logs import as_double, decode_many, from_plain
-from tracker.steps import planned_steps
+from tracker.frames import EVENT_TYPES, METRIC_TYPES, Attempts, column_of, free_name
+from tracker.logs import as_double, from_plain
 
 _TIME = "datetime64[us, UTC]"
 _NUMBERS = (pa.float64(), pa.int64())
@@ -39,38 +38,44 @@ def event_frame_of(pieces: Sequence[Columns]) -> pd.DataFrame:
 
 
 def metric_frame_of(
-    run: str, pieces: Sequence[Columns], began: Sequence[Record], kinds: Sequence[str]
+    run: str,
+    pieces: Sequence[Columns],
+    coarse: Sequence[Record],
+    kinds: Sequence[str],
+    attempts: Attempts = "latest",
 ) -> pd.DataFrame:
-    """Tidy values, as `tracker.frames.metric_frame`, of a run that was never resumed.
+    """Tidy values, as `tracker.frames.metric_frame`.
 
     Args:
         run: The run's name.
-        pieces: Its events of `kinds`, and for the steps `train_batch_end` and `epoch_end`.
-        began: Its `call_began`.
+        pieces: All its events.
+        coarse: Its `call_began` and `epoch_end`.
         kinds: The kinds whose values are wanted.
+        attempts: `"latest"`, or `"all"` to keep what a later attempt ran again.
     """
-    steps = steps_at(places_of(pieces), planned_steps(began))
-    evaluates = evaluates_of(began)
+    places = places_of(pieces, coarse, kinds)
+    # That of a fit's own validation says what the end of its epoch says.
+    wanted = places.of_kinds(kinds) & (~places.of_kinds(["test_end"]) | places.evaluates)
+    if attempts == "latest":
+        wanted &= places.counts
+    count = sum(map(len, pieces))
+    chosen, step = np.zeros(count, bool), np.full(count, np.nan)
+    chosen[places.row[wanted]] = True
+    step[places.row] = places.step
     parts: list[dict[str, Any]] = []
     begin = 0
     for piece in pieces:
-        step = steps[begin : begin + len(piece)]
+        own = slice(begin, begin + len(piece))
         begin += len(piece)
-        mask = piece.of_kinds(kinds)
-        own = piece.of_kinds(["test_end"])
-        if own.any():
-            mask &= ~own | np.isin(_plain(piece.fields["call"]), evaluates)
-        parts.append(_long(piece.where(mask), step[mask]))
-    return _metric_frame(run, parts)
-
-
-def evaluates_of(began: Sequence[Record]) -> list[int]:
-    """The calls that are evaluates of their own, of a run's `call_began`."""
-    return [
-        one.call or 0
-        for one, data in zip(began, decode_many([one.logs for one in began]), strict=True)
-        if data.get("phase") == "test"
-    ]
+        part = _long(piece.where(chosen[own]), step[own][chosen[own]])
+        parts.append(part | {"row": own.start + np.flatnonzero(chosen[own])[part["row"]]})
+    frame = _metric_frame(run, parts)
+    if attempts == "latest" and places.resumed:
+        rank = np.empty(count, np.int64)
+        rank[places.row[places.order]] = np.arange(len(places.order))
+        rows = _concatenated([part["row"] for part in parts])
+        frame = frame.iloc[np.argsort(rank[rows], kind="stable")].reset_index(drop=True)
+    return frame
 
 
 def numbers_of(array: pa.Array) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -168,6 +173,7 @@ def _long(piece: Columns, step: np.ndarray[Any, np.dtype[np.float64]]) -> dict[s
     row = row[order]
     taken = pa.array(row)
     return {
+        "row": row,
         "fields": {name: array.take(taken) for name, array in piece.fields.items()},
         "step": step[row],
         "metric": pa.DictionaryArray.from_arrays(

@@ -36,7 +36,7 @@ from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
 from tracker.store.port import Run
-from tracker.store.reading import calls_of, select_records, upcaster, without_batches
+from tracker.store.reading import coarse_of, select_records, upcaster, without_batches
 from tracker.store.rows import load_runs
 from tracker.store.sql import SqlStore
 from tracker.story import STORY_KINDS, description, history_frame
@@ -477,18 +477,16 @@ def _metrics_of(
 ) -> pd.DataFrame:
     """The tidy values of one run; of all metrics, or of these at least."""
     needed = sorted({"call_began", "train_batch_end", "epoch_end", *kinds})
-    # Of several attempts some values count and others do not, which records tell.
-    if run.state.attempt == 1 and _is_long(run, needed):
+    if _is_long(run, needed):
         from tracker.column_frames import metric_frame_of
+        from tracker.column_steps import COARSE
         from tracker.store.chunks import read_columns
 
         with store.snapshot() as connection:
-            began = calls_of(connection, run)
-            pieces = read_columns(
-                connection, run, wanted=lambda piece: piece.of_kinds(needed), names=names
-            )
+            coarse = coarse_of(connection, run, COARSE)
+            pieces = read_columns(connection, run, names=names)
         if pieces is not None:
-            return metric_frame_of(run.name, pieces, began, kinds)
+            return metric_frame_of(run.name, pieces, coarse, kinds, attempts)
     records = _fetch(store, run, _select_events(run.id, kind=needed))
     return metric_frame(run.name, records, kinds, attempts)
 

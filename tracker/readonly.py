@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from contextlib import closing, suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -31,10 +34,13 @@ _PRAGMAS = frozenset(
 )
 _TABLE_FUNCTIONS = ("json_each", "json_tree", *(f"pragma_{name}" for name in sorted(_PRAGMAS)))
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer"})
-#: Instructions of SQLite between two looks at the clock: a fraction of a millisecond.
+#: Instructions of SQLite between two looks at the clock, which cost a query of many rows 5 %.
 _INSTRUCTIONS = 10_000
 _BUSY_TIMEOUT_S = 5
-#: Bytes of one value, or row: more than any of ours has.
+#: How long a query that was interrupted may take to end, before it is left to itself.
+_GRACE_S = 0.2
+#: Bytes of one value, or row. Logs have no bound of their own (`outputs="full"`, texts): less than
+#: a great array of outputs takes would make its run unreadable.
 _LONGEST = 64 * 2**20
 #: Greater integers are no doubles.
 _EXACT = 2**53
@@ -62,7 +68,9 @@ def sql(
     Args:
         query: One SELECT, WITH … SELECT or VALUES, in the SQL of the store's engine.
         limit: How many rows at the most.
-        timeout: After how many seconds the database gives up.
+        timeout: After how many seconds the query is given up. SQLite is interrupted between two
+            rows; what it does in one row (`instr` of two texts of megabytes) goes on in a thread
+            of its own until that is done, or the process ends.
         store: The store.
 
     Returns:
@@ -119,27 +127,54 @@ def _from_sqlite(store: SqlStore, query: str, count: int | None, timeout: float)
             uri=True,
             timeout=min(timeout, _BUSY_TIMEOUT_S),
             isolation_level=None,
+            check_same_thread=False,
         )
     except sqlite3.Error as error:
         raise StoreUnreachable(
             f"The store {mask_url(store.url)} cannot be opened for reading: {error}."
         ) from error
-    # No look at the clock comes while a function makes one huge value.
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    answer: Future[_Answer] = Future()
+
+    def work() -> None:
+        try:
+            with closing(connection):
+                found = _asked(connection, query, count, deadline)
+        except BaseException as error:  # noqa: BLE001 - it is told to the one that waits
+            answer.set_exception(error)
+        else:
+            answer.set_result(found)
+
+    # SQLite can be interrupted between two rows only, and one call of a function may take hours.
+    threading.Thread(target=work, name="tracker-sql", daemon=True).start()
     try:
-        # SQLite declares these when first used, which to the authorizer looks like writing.
-        for name in _TABLE_FUNCTIONS:
-            connection.execute(f"SELECT 1 FROM {name}('[]') LIMIT 0")
-        connection.set_authorizer(_allowed)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
-        cursor = connection.execute(query)
-        rows = cursor.fetchall() if count is None else cursor.fetchmany(count)
-        return _Answer([column[0] for column in cursor.description], rows)
+        wait([answer], timeout)
+    finally:  # Ctrl-C ends it, too
+        if not answer.done():
+            with suppress(sqlite3.ProgrammingError):  # closed: it has just ended by itself
+                connection.interrupt()
+    wait([answer], _GRACE_S)
+    if not answer.done():
+        raise _too_slow(timeout)
+    try:
+        return answer.result()
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise _sqlite_mistake(error, store, timeout) from error
-    finally:
-        connection.close()
+
+
+def _asked(
+    connection: sqlite3.Connection, query: str, count: int | None, deadline: float
+) -> _Answer:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    # SQLite declares these when first used, which to the authorizer looks like writing.
+    for name in _TABLE_FUNCTIONS:
+        connection.execute(f"SELECT 1 FROM {name}('[]') LIMIT 0")
+    connection.set_authorizer(_allowed)
+    # An interrupt reaches statements that run; one that begins after it sees the clock.
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
+    cursor = connection.execute(query)
+    rows = cursor.fetchall() if count is None else cursor.fetchmany(count)
+    return _Answer([column[0] for column in cursor.description], rows)
 
 
 def _sqlite_mistake(error: Exception, store: SqlStore, timeout: float) -> Exception:

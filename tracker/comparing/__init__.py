@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tracker.columns import Columns, NotColumnar, columns_of_records
 from tracker.comparing.alignment import aligned
 from tracker.comparing.difference import SECTIONS, Difference, event_summary
+from tracker.comparing.distances import same_bits, within
 from tracker.comparing.sections import NOISE, facts, metric_frame, side_by_side
 from tracker.comparing.values import Comparison, Divergence
 from tracker.errors import InvalidArgument, NothingInCommon
@@ -153,9 +155,8 @@ def _shown(frame: pd.DataFrame, everything: bool) -> pd.DataFrame:
 
 
 def _alike(a: float, b: float, *, rtol: float, atol: float) -> bool:
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= atol + rtol * max(abs(a), abs(b))
+    x, y = np.array([a], np.float64), np.array([b], np.float64)
+    return bool(same_bits(x, y)[0]) or bool((rtol or atol) and within(x, y, rtol, atol)[0])
 
 
 def _pieces(store: SqlStore, connection: Any, run: Run) -> Iterator[Columns]:

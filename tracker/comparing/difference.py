@@ -105,15 +105,20 @@ class Difference:
 
     def __str__(self) -> str:
         parts = [self.verdict()]
-        parts += [f"{name}\n{frame.to_string(index=False)}"
+        parts += [f"{name}\n{frame.to_string(index=False, float_format=_number)}"
                   for name, frame in self.sections().items()]  # fmt: skip
         return printable_lines("\n\n".join(parts))
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{escape(self.verdict())}</p>"]
-        parts += [f"<h4>{name}</h4>{frame.to_html(index=False)}"
+        parts += [f"<h4>{name}</h4>{frame.to_html(index=False, float_format=_number)}"
                   for name, frame in self.sections().items()]  # fmt: skip
         return "".join(parts)
+
+
+def _number(value: float) -> str:
+    """Six digits, wherever the point is: pandas has six places of them in columns of objects."""
+    return f"{value:.6g}"
 
 
 def _seqs(first: Divergence) -> str:

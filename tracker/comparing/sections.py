@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.grouping import better
+from tracker.judging import better
 from tracker.projections import flatten
 from tracker.store.port import Run
 
@@ -71,22 +71,25 @@ def metric_frame(a: Run, b: Run, alike: Callable[[float, float], bool]) -> pd.Da
         alike: Whether two values count as the same.
 
     Returns:
-        `phase`, `metric`, `last_a`, `last_b`, `best_a`, `best_b`, `best_epoch_a`,
-        `best_epoch_b`, `gap` (of the last values), `differs`.
+        `phase`, `metric`, `last_a`, `last_b` (None where a run has none), `best_a`, `best_b`,
+        `best_epoch_a`, `best_epoch_b`, `gap` (of the last values), `differs`.
     """
     rows = []
     for key in sorted({*a.state.metrics, *b.state.metrics}):
         found = [_last_and_best(run, key) for run in (a, b)]
         (last_a, best_a, epoch_a), (last_b, best_b, epoch_b) = found
-        differs = not (alike(last_a, last_b) and alike(best_a, best_b))
-        rows.append(
-            (*key, last_a, last_b, best_a, best_b, epoch_a, epoch_b, abs(last_a - last_b), differs)
-        )
+        if last_a is None or last_b is None:
+            gap, differs = math.nan, True
+        else:
+            gap = abs(last_a - last_b)
+            differs = not (alike(last_a, last_b) and alike(best_a, best_b))
+        rows.append((*key, last_a, last_b, best_a, best_b, epoch_a, epoch_b, gap, differs))
     types = {
         "phase": "string",
         "metric": "string",
-        "last_a": "float64",
-        "last_b": "float64",
+        # A last value may be NaN, which is not the same as none: only objects tell them apart.
+        "last_a": "object",
+        "last_b": "object",
         "best_a": "float64",
         "best_b": "float64",
         "best_epoch_a": "Int64",
@@ -103,10 +106,10 @@ def metric_frame(a: Run, b: Run, alike: Callable[[float, float], bool]) -> pd.Da
     )
 
 
-def _last_and_best(run: Run, key: tuple[str, str]) -> tuple[float, float, int | None]:
+def _last_and_best(run: Run, key: tuple[str, str]) -> tuple[float | None, float, int | None]:
     state = run.state.metrics.get(key)
     if state is None:
-        return math.nan, math.nan, None
+        return None, math.nan, None
     low = better(key[1]) == "min"
     best = state.minimum if low else state.maximum
     epoch = state.minimum_epoch if low else state.maximum_epoch

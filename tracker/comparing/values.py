@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from pyarrow import compute
 
 from tracker.columns import Columns
 from tracker.comparing.alignment import Pair, Part
+from tracker.comparing.distances import distance, gaps, same_bits, within
 from tracker.logs import from_plain
 
 #: Values of a metric of which one mean gap is kept, to tell how it grows.
@@ -72,7 +73,7 @@ class Summary:
     largest: float = 0.0
     largest_at: dict[str, Any] | None = None
     last: float = 0.0
-    #: Sums of gaps and how many, of `_SEGMENT` values each.
+    #: Mean gaps, of `_SEGMENT` values each, and how many these are.
     gaps: list[tuple[float, int]] = field(default_factory=list)
 
     def mean_gap(self, begin: float, end: float) -> float:
@@ -80,7 +81,8 @@ class Summary:
         count = len(self.gaps)
         some = self.gaps[int(begin * count) : max(math.ceil(end * count), int(begin * count) + 1)]
         total = sum(size for _, size in some)
-        return sum(gap for gap, _ in some) / total if total else math.nan
+        # The sum of some gaps may be greater than any double; no mean is.
+        return sum(gap * (size / total) for gap, size in some) if total else math.nan
 
 
 class Comparison:
@@ -159,19 +161,16 @@ class Comparison:
         (x, has_x, text_x), (y, has_y, text_y) = _numbers(of_a), _numbers(of_b)
         there_a, there_b = has_x | (text_x != ""), has_y | (text_y != "")
         both = has_x & has_y
-        with np.errstate(invalid="ignore", over="ignore"):
-            gap = np.abs(x - y)
-            same = _same_bits(x, y)
-            if pa.types.is_integer(of_a.type) and pa.types.is_integer(of_b.type):
-                # Beyond 2**53 several of them are the same double.
-                same &= compute.equal(of_a, of_b).fill_null(True).to_numpy(zero_copy_only=False)
-            if self._rtol or self._atol:
-                allowed = self._atol + self._rtol * np.maximum(np.abs(x), np.abs(y))
-                same |= (gap <= allowed) & np.isfinite(gap)
+        same = same_bits(x, y)
+        if pa.types.is_integer(of_a.type) and pa.types.is_integer(of_b.type):
+            # Beyond 2**53 several of them are the same double.
+            same &= compute.equal(of_a, of_b).fill_null(True).to_numpy(zero_copy_only=False)
+        if self._rtol or self._atol:
+            same |= within(x, y, self._rtol, self._atol)
         differs = np.where(
             both, ~same, (there_a != there_b) | (text_x != text_y) | (has_x != has_y)
         )
-        gap = np.where(same | ~np.isfinite(gap), np.where(same, 0.0, np.inf), gap)
+        gap = np.where(same, 0.0, gaps(x, y))
         kinds = a.fields["kind"]
         for code in np.unique(kinds.indices.to_numpy()):
             mine = (kinds.indices.to_numpy() == code) & (there_a | there_b)
@@ -215,13 +214,6 @@ def _numbers(
     return doubles, valid, none
 
 
-def _same_bits(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    bits_x, bits_y = (np.ascontiguousarray(values).view(np.int64) for values in (x, y))
-    same: np.ndarray[Any, Any] = bits_x == bits_y
-    same |= np.isnan(x) & np.isnan(y)
-    return same
-
-
 def _count(
     summary: Summary,
     a: Columns,
@@ -235,19 +227,21 @@ def _count(
     summary.different += len(different)
     if summary.first is None and len(different):
         summary.first = _place(a, int(different[0]))
-    gaps = gap[places]
-    known = ~np.isnan(gaps)
+    found = gap[places]
+    known = ~np.isnan(found)
     if not known.any():
         return
-    places, gaps = places[known], gaps[known]
-    largest = int(np.argmax(gaps))
-    if gaps[largest] > summary.largest:
-        summary.largest = float(gaps[largest])
+    places, found = places[known], found[known]
+    largest = int(np.argmax(found))
+    if found[largest] > summary.largest:
+        summary.largest = float(found[largest])
         summary.largest_at = _place(a, int(places[largest]))
-    summary.last = float(gaps[-1])
-    for begin in range(0, len(gaps), _SEGMENT):
-        some = gaps[begin : begin + _SEGMENT]
-        summary.gaps.append((float(some.sum()), len(some)))
+    summary.last = float(found[-1])
+    # Parts of a power of two are exact, and the sum of as many of them has room in a double.
+    parts = found / _SEGMENT
+    for begin in range(0, len(parts), _SEGMENT):
+        some = parts[begin : begin + _SEGMENT]
+        summary.gaps.append((float(some.sum()) / (len(some) / _SEGMENT), len(some)))
 
 
 def _place(columns: Columns, place: int) -> dict[str, Any]:
@@ -268,29 +262,3 @@ def _divergence(name: str, a: Columns, b: Columns, place: int) -> Divergence:
 def _value(array: pa.Array, place: int) -> Any:
     value = array[place].as_py()
     return from_plain(orjson.loads(value)) if isinstance(value, str) else value
-
-
-def distance(a: Any, b: Any) -> Mapping[str, Any]:
-    """How far two floats are apart: `ulp`, of how many `bits`, and `relative`; nothing of others.
-
-    Keras computes in 32 bits as a rule, and logs them as doubles: where both values are such, units
-    in the last place are those of 32 bits.
-    """
-    if type(a) is not float or type(b) is not float:
-        return {}
-    if not (math.isfinite(a) and math.isfinite(b)):
-        return {}
-    with np.errstate(over="ignore"):
-        single = float(np.float32(a)) == a and float(np.float32(b)) == b
-    bits = 32 if single else 64
-    of, as_integer = (np.float32, np.int32) if single else (np.float64, np.int64)
-    numbers = [int(np.array(value, of).view(as_integer)) for value in (a, b)]
-    # Bits of negative numbers grow with their size.
-    low = -(2 ** (bits - 1))
-    ordered = [number if number >= 0 else low - number for number in numbers]
-    greatest = max(abs(a), abs(b))
-    return {
-        "ulp": abs(ordered[0] - ordered[1]),
-        "bits": bits,
-        "relative": abs(a - b) / greatest if greatest else 0.0,
-    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,9 @@ from numpy.typing import NDArray
 
 #: Okabe and Ito's colours, told apart whatever the eyes; their yellow is too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+#: Common logarithms of the least double above 0 and, less its rounding, of the greatest.
+_LEAST, _GREATEST = math.log10(math.ulp(0.0)), math.nextafter(math.log10(sys.float_info.max), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,20 @@ class Figure:
     series: tuple[Series, ...]
     #: What people should know: how many values could not be drawn, and the like.
     notes: tuple[str, ...]
+
+
+def decades(low: float, high: float, room: float) -> tuple[float, float]:
+    """The ends of a logarithmic axis that has so much room beside what is drawn.
+
+    Args:
+        low: The least that is drawn, as its common logarithm.
+        high: The greatest, likewise.
+        room: Likewise.
+
+    Returns:
+        Common logarithms of doubles above 0: no room is taken beyond those.
+    """
+    return max(low - room, _LEAST), min(high + room, _GREATEST)
 
 
 def pieces(y: NDArray[np.float64]) -> list[slice]:

@@ -8,14 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.column_steps import FIELDS, NONE, places_of, steps_at, whole
+from tracker.column_steps import COARSE, FIELDS, NONE, places_of, whole
 from tracker.errors import UnknownColumn
 from tracker.event import PHASES
 from tracker.plots.bands import Floats
 from tracker.query import LONG, METRIC_KINDS, metrics
-from tracker.steps import planned_steps
 from tracker.store.port import Run
-from tracker.store.reading import calls_of
+from tracker.store.reading import coarse_of
 from tracker.store.sql import SqlStore
 
 Axis = Literal["epoch", "step", "time"]
@@ -84,38 +83,39 @@ class _Values:
 
 
 def _of_columns(run: Run, name: str, phase: str, source: Source, store: SqlStore) -> _Values | None:
-    """By way of chunks; None for runs that have no columns, or whose attempts overlap."""
-    if run.state.attempt > 1 or run.state.last_seq < LONG:
+    """By way of chunks; None for short runs, and for those that cannot be columns."""
+    if run.state.last_seq < LONG:
         return None
-    from tracker.column_frames import evaluates_of, numbers_of
+    from tracker.column_frames import numbers_of
     from tracker.store.chunks import read_columns  # pyarrow takes a while to load
 
+    kinds = [kind for kind in METRIC_KINDS[source] if PHASES[kind] == phase]
     with store.snapshot() as connection:
-        began = calls_of(connection, run)
+        coarse = coarse_of(connection, run, COARSE)
         pieces = read_columns(connection, run, fields=(*FIELDS, "at"), names=[name])
     if pieces is None:
         return None
-    places = places_of(pieces)
-    kinds = [kind for kind in METRIC_KINDS[source] if PHASES[kind] == phase]
-    wanted = places.of_kinds(kinds)
-    if "test_end" in kinds:  # that of a fit's own validation says what its epoch's end says
-        wanted &= np.isin(places.call, evaluates_of(began))
-    there, numbers, before = [], [], 0
+    places = places_of(pieces, coarse, kinds)
+    there = np.zeros(sum(map(len, pieces)), bool)
+    value = np.empty(len(there))
+    begin = 0
     for piece in pieces:
-        own, values = numbers_of(piece.of(name))
-        there.append(own + before)
-        numbers.append(values)
-        before += len(piece)
-    place, value = np.concatenate(there), np.concatenate(numbers)
-    kept = wanted[place]
-    place, value = place[kept], value[kept]
+        own, numbers = numbers_of(piece.of(name))
+        there[begin + own] = True
+        value[begin + own] = numbers
+        begin += len(piece)
+    wanted = places.of_kinds(kinds) & there[places.row]
+    if "test_end" in kinds:  # that of a fit's own validation says what its epoch's end says
+        wanted &= places.evaluates
+    chosen = places.order[wanted[places.order]]
+    row = places.row[chosen]
     return _Values(
-        places.call[place],
-        places.epoch[place],
-        places.batch[place],
-        steps_at(places, planned_steps(began))[place],
-        whole([piece.fields["at"] for piece in pieces])[place],
-        value,
+        places.call[chosen],
+        places.epoch[chosen],
+        places.batch[chosen],
+        places.step[chosen],
+        whole([piece.fields["at"] for piece in pieces])[row],
+        value[row],
     )
 
 

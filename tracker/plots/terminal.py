@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from uniplot import plot_to_string
 from uniplot.colors import Color
 
-from tracker.plots.figure import Figure
+from tracker.plots.figure import Figure, decades
 
 #: The terminal's own colours: they suit its background, and every terminal has them.
 _COLOURS = ["blue", "yellow", "magenta", "cyan", "green", "red"]
@@ -16,6 +16,8 @@ _MARKS = list("+xo*#@%&=~abcdefghijklmnpqrstuvwyz")
 #: Columns of the frame and of the labels of the y axis; lines of the frame and of the x axis.
 _BESIDE, _BELOW = 12, 3
 _LEAST_WIDTH, _LEAST_HEIGHT = 30, 8
+#: Above and below values that are all the same, on a logarithmic axis.
+_DECADES = 0.5
 
 
 def drawn(figure: Figure, width: int = 80, height: int = 20, *, colour: bool = False) -> str:
@@ -35,7 +37,7 @@ def drawn(figure: Figure, width: int = 80, height: int = 20, *, colour: bool = F
     if lines:
         xs = [line.x for line in lines]
         ys = [np.log10(line.y) if figure.log else line.y for line in lines]
-        (left, right), (low, high) = _ends(xs), _ends(ys)
+        (left, right), (low, high) = _ends(xs), _ends(ys, log=figure.log)
         plotted = plot_to_string(
             ys,
             xs,
@@ -64,10 +66,12 @@ def drawn(figure: Figure, width: int = 80, height: int = 20, *, colour: bool = F
     return "".join(text.rstrip() + "\n" for text in texts)
 
 
-def _ends(parts: list[NDArray[np.float64]]) -> tuple[float, float]:
+def _ends(parts: list[NDArray[np.float64]], *, log: bool = False) -> tuple[float, float]:
     """The least and greatest value, apart from each other."""
     every = np.concatenate(parts)
     low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    if log:
+        return (low, high) if high > low else decades(low, high, _DECADES)
     room = (high - low) * 0.001 or abs(low) * 0.1 or 1.0
     return (low, high) if high - low > room else (low - room, high + room)
 

@@ -58,10 +58,10 @@ def _upcast(records: Iterable[Record], versions: Sequence[Any]) -> Iterator[Reco
         yield from upcast(list(piece), version)
 
 
-def calls_of(connection: Connection, run: Run) -> list[Record]:
-    """The `call_began` of a run."""
+def coarse_of(connection: Connection, run: Run, kinds: Sequence[str]) -> list[Record]:
+    """The events of a run that are of these kinds, none of which is of batches."""
     seq, kind = schema.events.c.seq, schema.events.c.kind
-    wanted = without_batches(select_records(run.id)).where(kind == "call_began").order_by(seq)
+    wanted = without_batches(select_records(run.id)).where(kind.in_(kinds)).order_by(seq)
     return upcaster(connection, run)([Record(*row) for row in connection.execute(wanted)])
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
+from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -78,10 +83,36 @@ async def _openapi(request: Request) -> Response:
 
 
 class _Files(StaticFiles):
-    """Files whose addresses change when they do: they may be kept for ever."""
+    """Files whose addresses change when they do: browsers, and this process, keep them for ever."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        answer = await super().get_response(path, scope)
-        if scope["path_params"].get("mark") == mark():
-            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return answer
+        if scope["path_params"].get("mark") != mark():
+            return await super().get_response(path, scope)
+        zipped = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        kept = self._kept.get((path, zipped))
+        if kept is None:
+            answer = await super().get_response(path, scope)
+            if not isinstance(answer, FileResponse):
+                return answer
+            kept = await run_in_threadpool(_in_memory, answer, zipped=zipped)
+            self._kept[path, zipped] = kept
+        body, headers = kept
+        return Response(body, headers=headers)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, bool], tuple[bytes, dict[str, str]]]:
+        """Bodies and headers, by path and whether they are compressed: some ten small files."""
+        return {}
+
+
+def _in_memory(answer: FileResponse, *, zipped: bool) -> tuple[bytes, dict[str, str]]:
+    body = Path(answer.path).read_bytes()
+    headers = {
+        "Content-Type": answer.headers["content-type"],
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Vary": "Accept-Encoding",
+    }
+    if zipped:
+        body = gzip.compress(body, 9, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return body, headers
