@@ -40,7 +40,7 @@ class Places:
     #: Where each is among those of all pieces.
     row: NDArray[np.intp]
     #: Which of `kinds` each is of.
-    kind: NDArray[np.intp]
+    kind: NDArray[np.int16]
     kinds: Sequence[str]
     #: Each a number or `NONE`.
     attempt: NDArray[np.int64]
@@ -52,7 +52,7 @@ class Places:
 
     def of_kinds(self, kinds: Collection[str]) -> NDArray[np.bool_]:
         """Which events are of one of these kinds."""
-        return np.isin(self.kind, [at for at, kind in enumerate(self.kinds) if kind in kinds])
+        return np.array([one in kinds for one in self.kinds], bool)[self.kind]
 
     @cached_property
     def resumed(self) -> bool:
@@ -181,8 +181,8 @@ def places_of(
     for piece in pieces:
         kind = piece.fields["kind"]
         own = [known.setdefault(one, len(known)) for one in kind.dictionary.to_pylist()]
-        codes.append(np.array(own, np.intp)[kind.indices.to_numpy()])
-    kind = np.concatenate(codes) if codes else np.empty(0, np.intp)
+        codes.append(np.array(own, np.int16)[kind.indices.to_numpy()])
+    kind = np.concatenate(codes) if codes else np.empty(0, np.int16)
     row = np.flatnonzero(np.array([one in needed for one in known], bool)[kind])
     fields = {name: whole([piece.fields[name] for piece in pieces])[row] for name in _NUMBERS}
     return Places(row=row, kind=kind[row], kinds=list(known), coarse=coarse, **fields)
@@ -190,8 +190,11 @@ def places_of(
 
 def whole(arrays: Sequence[pa.Array]) -> NDArray[np.int64]:
     """Integers of several pieces, `NONE` where one is missing."""
-    found = [array.cast("int64").fill_null(NONE).to_numpy() for array in arrays]
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    import pyarrow as pa
+
+    found = pa.chunked_array(arrays, arrays[0].type if arrays else "int64").cast("int64")
+    numbers = found.fill_null(NONE) if found.null_count else found
+    return np.asarray(numbers.to_numpy(), np.int64)
 
 
 def _number(value: Any) -> int | None:
