@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -37,6 +39,8 @@ def application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # What the first curve needs takes a while to load: it is there before somebody looks.
+        threading.Thread(target=import_module, args=("tracker.store.chunks",), daemon=True).start()
         yield
         app.state.context.close()
 

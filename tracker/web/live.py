@@ -32,7 +32,9 @@ _MOST_RUNS, _MOST_LISTENERS = 50, 500
 #: Seconds of silence after which a line is sent, so that dead connections are noticed.
 _QUIET = 15.0
 #: Seconds between two looks for running runs whose writers are silent.
-_LOST_SECONDS = 5.0
+_LOST_SECONDS = 10.0
+#: Seconds without a change after which half as many looks do: each wakes a sleeping machine.
+_CALM_SECONDS = 5.0
 
 _log = logging.getLogger("tracker.web")
 
@@ -71,6 +73,7 @@ class Hub:
 
     async def _watch(self) -> None:
         away, look_for_lost, lost = False, 0.0, set[str]()
+        changed_at = time.monotonic()
         while self._followed:
             wanted = frozenset().union(*self._followed.values())
             try:
@@ -94,10 +97,14 @@ class Hub:
                 away = False
                 changed = {uuid: one for uuid, one in states.items() if self._seen.get(uuid) != one}
                 self._seen |= changed
+                if changed:
+                    changed_at = time.monotonic()
                 for queue, uuids in self._followed.items():
                     for uuid in changed.keys() & uuids:
                         _put(queue, changed[uuid])
-            await asyncio.sleep(self._context.settings.poll if not away else 1.0)
+            poll = self._context.settings.poll
+            calm = time.monotonic() - changed_at > _CALM_SECONDS
+            await asyncio.sleep(1.0 if away else 2 * poll if calm else poll)
 
     def _tell_all(self, message: State) -> None:
         for queue in self._followed:
