@@ -10,7 +10,9 @@ from sqlalchemy import text
 
 from tests.streams import fit_stream, identity
 from tracker.errors import QueryTimeout, StoreUnreachable, TrackerError
+from tracker.store import schema
 from tracker.store.opening import connect_store, open_store, upgrade_store
+from tracker.store.reading import select_records, without_batches
 
 #: What takes each engine for ever.
 _ENDLESS = {
@@ -53,6 +55,17 @@ def test_what_takes_too_long_is_given_up(url: str) -> None:
         with pytest.raises(QueryTimeout, match="gave a query up"), store.reading() as connection:
             connection.execute(text(endless)).all()
         assert [run.name for run in store.runs()] == ["run"]
+
+
+def test_events_without_batches_are_read_by_their_index(tmp_path: Path) -> None:
+    """SQLite would go through all of a long run by the primary key: it has no statistics."""
+    with contextlib.closing(open_store(f"sqlite:///{tmp_path}/a.db", create=True)) as store:
+        wanted = without_batches(select_records(1)).where(schema.events.c.seq <= 10)
+        with store.reading() as connection:
+            literal = {"literal_binds": True}
+            sql = wanted.compile(connection, compile_kwargs=literal)
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").all()
+        assert [schema.COARSE in row[3] for row in plan] == [True]
 
 
 def test_no_store_is_made(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from tests.test_cli import tracker as command
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.web import guard
 from tracker.web.application import application
+from tracker.web.assets import VENDOR
 from tracker.web.settings import Settings
-from tracker.web.templating import asset
+from tracker.web.templating import STATIC, asset
 
 _TOKEN = "a token of some length"
 
@@ -194,3 +195,22 @@ def test_addresses_that_others_see_need_a_token(store: str) -> None:
     assert "--token" in done.stderr
     done = command("ui", "--token", "short", "--store", store, code=2)
     assert "16 characters" in done.stderr
+
+
+def test_files_are_sent_as_they_are_and_kept(store: str) -> None:
+    """Compressed for those who can have it; for ever under today's address only."""
+    with client(store) as made:
+        for name, path in (
+            ("page.css", STATIC / "page.css"),
+            ("vendor/uPlot.esm.js", VENDOR / "uPlot.esm.js"),
+        ):
+            for encoding in ("gzip", "identity", "gzip"):
+                answer = made.get(asset(name), headers={"Accept-Encoding": encoding})
+                assert answer.content == path.read_bytes()
+                assert ("content-encoding" in answer.headers) == (encoding == "gzip")
+                assert "Accept-Encoding" in answer.headers["vary"]
+                assert "immutable" in answer.headers["cache-control"]
+        old = made.get("/assets/0123456789ab/static/page.css")
+        assert "immutable" not in old.headers.get("cache-control", "")
+        for none in ("none.js", "../templates/base.html", "%2e%2e/templates/base.html"):
+            assert made.get(asset(none)).status_code == 404

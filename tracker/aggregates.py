@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from tracker.errors import InvalidArgument, RunNotFound, UnknownColumn
+from tracker.errors import InvalidArgument, RunNotFound
 from tracker.frames import typed
-from tracker.query import Store, latest_runs, metrics, opened_store, run_of
+from tracker.query import Store, latest_runs, metrics, only_metrics, opened_store, run_of
 from tracker.store.sql import SqlStore
 
 _TYPES = {
@@ -67,7 +67,7 @@ def aggregate_metrics(
         chosen = _chosen(opened, runs, group, where)
         values = metrics(list(chosen), store=opened)
     if wanted is not None:
-        values = _only(values, wanted)
+        values = only_metrics(values, wanted)
     frame = _aggregated(values)
     frame.attrs["runs"] = list(chosen.values())
     return frame
@@ -116,11 +116,3 @@ def _aggregated(values: pd.DataFrame) -> pd.DataFrame:
     rows.sort(key=lambda row: tuple(-1 if part is None else part for part in row[1:3]))
     columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
     return typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
-
-
-def _only(values: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    there = sorted(values["metric"].unique())
-    for name in names:
-        if name not in there:
-            raise UnknownColumn.of_metric(name, there)
-    return values[values["metric"].isin(names)]

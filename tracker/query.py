@@ -379,7 +379,7 @@ def metrics(
             thinned += [found.name] if found.state.dropped else []
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     if wanted is not None:
-        frame = _only(frame, wanted)
+        frame = only_metrics(frame, wanted)
     frame = wide_frame(frame) if wide else frame
     frame.attrs["thinned"] = thinned if source == "batch" else []
     return frame
@@ -528,7 +528,12 @@ def _named(
     return _metrics_of(store, run, kinds, attempts)
 
 
-def _only(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def only_metrics(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows of a tidy frame that are of these metrics.
+
+    Raises:
+        UnknownColumn: One of them is nowhere in it.
+    """
     there = sorted(frame["metric"].unique())
     for name in names:
         if name not in there:

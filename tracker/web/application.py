@@ -114,9 +114,9 @@ def _in_memory(answer: FileResponse, *, zipped: bool) -> tuple[bytes, dict[str, 
     headers = {
         "Content-Type": answer.headers["content-type"],
         "Cache-Control": "public, max-age=31536000, immutable",
-        "Vary": "Accept-Encoding",
     }
     if zipped:
         body = gzip.compress(body, 9, mtime=0)
-        headers["Content-Encoding"] = "gzip"
+        # The middleware adds the second to what is not compressed yet.
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     return body, headers
