@@ -61,7 +61,7 @@ def ui(
     settings = _settings(host, token, allow_host, prefix, store)
     import uvicorn
 
-    listener = _bound(host, port)
+    listener = listener_at(host, port)
     port = listener.getsockname()[1]
     query = f"?token={settings.token}" if settings.token else ""
     shown = f"[{host}]" if ":" in host else host
@@ -115,12 +115,15 @@ def _settings(
     return Settings(store=store_option(store), hosts=hosts, token=token, prefix=prefix)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def listener_at(host: str, port: int) -> socket.socket:
     """A socket that listens there: whether the port is free is told before anything starts."""
     from tracker.errors import InvalidArgument
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
+    # Accepted ones inherit it. Without, the body of an answer waits 40 ms for its head to arrive:
+    # asyncio sets it, but takes what comes by number for a Unix socket.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from cli.ui import listener_at
 from tests.test_cli import tracker as command
 from tracker.web import assets
 
@@ -128,3 +129,14 @@ def test_files_of_others_that_are_missing(
     done = CliRunner().invoke(app, ["ui", "--store", store])
     assert done.exit_code != 0
     assert "make assets" in (done.output + str(done.exception))
+
+
+def test_answers_are_sent_without_delay() -> None:
+    """Its connections do not wait for the head of an answer to arrive before the body is sent."""
+    with closing(listener_at("127.0.0.1", 0)) as listener:
+        listener.listen()
+        with (
+            socket.create_connection(listener.getsockname()),
+            closing(listener.accept()[0]) as accepted,
+        ):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
