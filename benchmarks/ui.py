@@ -145,19 +145,19 @@ def zooms(browser: Browser, site: str, repeat: int) -> float:
     return statistics.median(found)
 
 
-def fetched(url: str) -> float:
+def fetched(client: httpx2.Client, url: str) -> float:
     """Milliseconds of one answer."""
     began = time.perf_counter()
-    answer = httpx2.get(url, timeout=60)
+    answer = client.get(url)
     assert answer.status_code == 200, answer.text
     return (time.perf_counter() - began) * 1e3
 
 
 def first_read(url: str) -> float:
     """Milliseconds of a curve of a million events, by a server that has read nothing yet."""
-    with server(url) as (site, _):
-        fetched(f"{site}/api/v1/runs?limit=1")
-        return fetched(f"{site}/api/v1/curves?run={_LONG}&metric=loss&source=batch")
+    with server(url) as (site, _), httpx2.Client(timeout=60) as client:
+        fetched(client, f"{site}/api/v1/runs?limit=1")
+        return fetched(client, f"{site}/api/v1/curves?run={_LONG}&metric=loss&source=batch")
 
 
 def bare_read(store: SqlStore) -> float:
@@ -251,9 +251,9 @@ def figures(runs: int, events: int, repeat: int) -> list[Figure]:
                     Figure(f"first paint, {name}", paint, "ms", nothing, "a page that says no"),
                     Figure(f"on the wire, {name}", size, "kB", sizes[0], "a page that says no"),
                 ]
-            empty = statistics.median(
-                fetched(f"{site}/api/v1/openapi.json") for _ in range(max(repeat, 5))
-            )
+            with httpx2.Client() as client:
+                nowhere = f"{site}/api/v1/openapi.json"
+                empty = statistics.median(fetched(client, nowhere) for _ in range(max(repeat, 5)))
             zoom = zooms(browser, site, repeat)
             found += [
                 Figure("zoom in a million events", zoom, "ms", empty, "an answer of no store"),
@@ -270,7 +270,7 @@ def figures(runs: int, events: int, repeat: int) -> list[Figure]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ui", description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=30_000)
     parser.add_argument("--events", type=int, default=1_000_000, help="of the long run")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
     arguments = parser.parse_args()

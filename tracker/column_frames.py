@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracker.column_steps import places_of
+from tracker.column_steps import places_of, standing_of
 from tracker.columns import FIELDS, Columns
 from tracker.event import PHASES, Record
 from tracker.frames import EVENT_TYPES, METRIC_TYPES, Attempts, column_of, free_name
@@ -53,15 +53,18 @@ def metric_frame_of(
         kinds: The kinds whose values are wanted.
         attempts: `"latest"`, or `"all"` to keep what a later attempt ran again.
     """
-    places = places_of(pieces, coarse, kinds)
+    places = places_of([standing_of(piece, kinds) for piece in pieces], coarse)
     # That of a fit's own validation says what the end of its epoch says.
-    wanted = places.of_kinds(kinds) & (~places.of_kinds(["test_end"]) | places.evaluates)
+    wanted = places.of_kinds(kinds) & (
+        ~places.of_kinds(["test_end"]) | places.each(places.evaluates)
+    )
     if attempts == "latest":
         wanted &= places.counts
     count = sum(map(len, pieces))
     chosen, step = np.zeros(count, bool), np.full(count, np.nan)
-    chosen[places.row[wanted]] = True
-    step[places.row] = places.step
+    row = places.row
+    chosen[row[wanted]] = True
+    step[row] = places.step()
     parts: list[dict[str, Any]] = []
     begin = 0
     for piece in pieces:
@@ -72,7 +75,7 @@ def metric_frame_of(
     frame = _metric_frame(run, parts)
     if attempts == "latest" and places.resumed:
         rank = np.empty(count, np.int64)
-        rank[places.row[places.order]] = np.arange(len(places.order))
+        rank[row[places.order]] = np.arange(len(places.order))
         rows = _concatenated([part["row"] for part in parts])
         frame = frame.iloc[np.argsort(rank[rows], kind="stable")].reset_index(drop=True)
     return frame
@@ -80,10 +83,13 @@ def metric_frame_of(
 
 def numbers_of(array: pa.Array) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Where a column of `Columns` has numbers, and which."""
-    places = np.arange(len(array))
+    if array.null_count == len(array):
+        return np.empty(0, np.intp), np.empty(0)
     if array.null_count:
-        places = places[array.is_valid().to_numpy(zero_copy_only=False)]
+        places = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
         array = array.drop_null()
+    else:
+        places = np.arange(len(array))
     if array.type in _NUMBERS:
         return places, array.cast(pa.float64(), safe=False).to_numpy()
     found = _objects(array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,42 +17,149 @@ from tracker.projections import identities
 from tracker.steps import planned_steps
 
 if TYPE_CHECKING:  # pyarrow takes a while to load
-    import pyarrow as pa
-
     from tracker.columns import Columns
 
 #: Stands for what an event does not have: no call, epoch or batch has this number.
 NONE = -(2**63)
 
 #: Fields of `Columns` that are needed, and kinds of the records that are.
-_NUMBERS = ("attempt", "call", "epoch", "batch")
-FIELDS = ("kind", *_NUMBERS)
+FIELDS = ("kind", "attempt", "call", "epoch", "batch")
 COARSE = ("call_began", "epoch_end")
 
 _Call = tuple[int, int | None]
-_Any = TypeVar("_Any", bound=np.generic)
+_Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What tells where some events of a piece stand, in their order."""
+
+    #: Events of the piece, and which of them these are.
+    count: int
+    row: NDArray[np.int32]
+    #: Which of `kinds` each is of.
+    kind: NDArray[np.int16]
+    kinds: Sequence[str]
+    batch: _Numbers
+    #: Where attempt, call or epoch are others than before, and what they are from there on.
+    starts: NDArray[np.intp]
+    attempt: _Numbers
+    call: _Numbers
+    epoch: _Numbers
+
+    def of_kinds(self, kinds: Collection[str]) -> NDArray[np.bool_]:
+        """Which events are of one of these kinds."""
+        return _of_kinds(self.kind, self.kinds, kinds)
+
+
+def standing_of(piece: Columns, kinds: Collection[str]) -> Standing:
+    """Where events of these kinds stand, and those that make steps.
+
+    Args:
+        piece: Events of a run, with `FIELDS`.
+        kinds: The kinds.
+    """
+    needed = {"call_began", "train_batch_end", "epoch_end", *kinds}
+    kind = piece.fields["kind"]
+    known = kind.dictionary.to_pylist()
+    code = kind.indices.to_numpy()
+    row = np.flatnonzero(_of_kinds(code, known, needed))
+    attempt, call, epoch, batch = (_whole(piece.fields[name]) for name in FIELDS[1:])
+    spans = starts_of(attempt, call, epoch)
+    # Those that begin with others than these events begin with the next of these.
+    starts, last = np.searchsorted(row, spans), np.zeros(len(spans), bool)
+    last[:-1] = starts[:-1] < starts[1:]
+    last[-1:] = starts[-1:] < len(row)
+    spans, starts = spans[last], starts[last]
+    return Standing(
+        count=len(piece),
+        row=row.astype(np.int32),
+        kind=code[row].astype(np.int16),
+        kinds=known,
+        batch=batch[row],
+        starts=starts,
+        attempt=attempt[spans],
+        call=call[spans],
+        epoch=epoch[spans],
+    )
+
+
+def places_of(standings: Sequence[Standing], coarse: Sequence[Record]) -> Places:
+    """What several pieces tell together.
+
+    Args:
+        standings: Of all pieces of a run, in their order.
+        coarse: Its `call_began` and `epoch_end`.
+    """
+    known: dict[str, int] = {}
+    kinds = []
+    for one in standings:
+        codes = [known.setdefault(name, len(known)) for name in one.kinds]
+        kinds.append(np.array(codes, np.int16)[one.kind])
+    lengths = [len(one.row) for one in standings]
+    begins = np.cumsum([0, *lengths])
+    return Places(
+        standings=standings,
+        kind=_joined(kinds, np.int16),
+        kinds=list(known),
+        batch=_joined([one.batch for one in standings]),
+        starts=_joined(
+            [one.starts + begin for one, begin in zip(standings, begins, strict=False)], np.intp
+        ),
+        attempt=_joined([one.attempt for one in standings]),
+        call=_joined([one.call for one in standings]),
+        epoch=_joined([one.epoch for one in standings]),
+        coarse=coarse,
+    )
 
 
 @dataclass(frozen=True)
 class Places:
-    """Some events of a run in the order of their seq: of training's batches and epochs all."""
+    """Some events of a run in the order of their seq: of training's batches and epochs all.
 
-    #: Where each is among those of all pieces.
-    row: NDArray[np.intp]
-    #: Which of `kinds` each is of.
+    Attempt, call and epoch are those of spans, which are few, and not of events: of a million
+    batches they would take longer to touch than to work out.
+    """
+
+    standings: Sequence[Standing]
+    #: Which of `kinds` each is of, and its batch or `NONE`.
     kind: NDArray[np.int16]
     kinds: Sequence[str]
-    #: Each a number or `NONE`.
-    attempt: NDArray[np.int64]
-    call: NDArray[np.int64]
-    epoch: NDArray[np.int64]
-    batch: NDArray[np.int64]
+    batch: _Numbers
+    #: Where spans begin, and their attempt, call and epoch, or `NONE`.
+    starts: NDArray[np.intp]
+    attempt: _Numbers
+    call: _Numbers
+    epoch: _Numbers
     #: The run's `call_began` and `epoch_end`.
     coarse: Sequence[Record]
 
+    def __len__(self) -> int:
+        return len(self.batch)
+
     def of_kinds(self, kinds: Collection[str]) -> NDArray[np.bool_]:
         """Which events are of one of these kinds."""
-        return np.array([one in kinds for one in self.kinds], bool)[self.kind]
+        return _of_kinds(self.kind, self.kinds, kinds)
+
+    def each(self, spans: NDArray[Any], chosen: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """For each event what is said of its span.
+
+        Args:
+            spans: What is said.
+            chosen: Of which events; None: of all.
+        """
+        if chosen is None:
+            return np.repeat(spans, np.diff(np.append(self.starts, len(self))))
+        if not len(chosen):
+            return spans[:0]
+        return np.repeat(spans, np.add.reduceat(chosen, self.starts, dtype=np.intp))
+
+    @cached_property
+    def row(self) -> NDArray[np.intp]:
+        """Where each is among those of all pieces."""
+        begins = np.cumsum([0, *(one.count for one in self.standings)])
+        rows = [one.row + begin for one, begin in zip(self.standings, begins, strict=False)]
+        return _joined(rows, np.intp)
 
     @cached_property
     def resumed(self) -> bool:
@@ -61,7 +168,7 @@ class Places:
 
     @cached_property
     def stretch(self) -> NDArray[np.intp]:
-        """The number of each one's epoch of a call, in the order in which they first came.
+        """The number of each span's epoch of a call, in the order in which they first came.
 
         It is the same one in each attempt that ran it.
         """
@@ -72,33 +179,30 @@ class Places:
             call = self._by_call(
                 lambda one: numbers.setdefault(same.get(one, one[1]), len(numbers))
             )
-        starts = _starts(call, self.epoch)
-        keys = pd.DataFrame({"call": call[starts], "epoch": self.epoch[starts]})
-        number = keys.groupby(["call", "epoch"], sort=False).ngroup()
-        return _lasting(np.asarray(number, np.intp), starts, len(call))
+        keys = pd.DataFrame({"call": call, "epoch": self.epoch})
+        return np.asarray(keys.groupby(["call", "epoch"], sort=False).ngroup(), np.intp)
 
     @cached_property
     def counts(self) -> NDArray[np.bool_]:
         """Which are not superseded: see `tracker.projections.winners`."""
         if not self.resumed:
-            return np.ones(len(self.row), bool)
-        keys = pd.DataFrame({"stretch": self.stretch, "batch": self.batch, "kind": self.kind})
-        attempt = pd.Series(self.attempt)
-        latest = attempt.groupby([keys[name] for name in keys], sort=False).transform("max")
+            return np.ones(len(self), bool)
+        stretch, own = self.each(self.stretch), self.each(self.attempt)
+        keys = pd.DataFrame({"stretch": stretch, "batch": self.batch, "kind": self.kind})
+        latest = pd.Series(own).groupby([keys[name] for name in keys], sort=False).transform("max")
         ended = np.zeros(self.stretch.max() + 1, np.int64)
         ends = self.of_kinds(["epoch_end"])
-        np.maximum.at(ended, self.stretch[ends], self.attempt[ends])
-        last: NDArray[np.int64] = latest.to_numpy(np.int64)
-        last = np.where(self.epoch == NONE, last, np.maximum(last, ended[self.stretch]))
-        return np.equal(last, self.attempt)
+        np.maximum.at(ended, stretch[ends], own[ends])
+        last: _Numbers = latest.to_numpy(np.int64)
+        last = np.where(self.each(self.epoch == NONE), last, np.maximum(last, ended[stretch]))
+        counting: NDArray[np.bool_] = last == own
+        return counting
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
-        """Those that count in the order of a curve: see `tracker.steps.in_order`."""
+        """Where those are that count, as a curve has them: see `tracker.steps.in_order`."""
         kept = np.flatnonzero(self.counts)
-        if not self.resumed:
-            return kept
-        stretch, attempt = self.stretch[kept], self.attempt[kept]
+        stretch, attempt = self.each(self.stretch)[kept], self.each(self.attempt)[kept]
         least = np.full(self.stretch.max() + 1, np.iinfo(np.int64).max)
         most = np.zeros(self.stretch.max() + 1, np.int64)
         np.minimum.at(least, stretch, attempt)
@@ -106,110 +210,126 @@ class Places:
         hooks = np.array([HOOKS.index(one) if one in HOOKS else -1 for one in self.kinds])
         hook = np.where((least < most)[stretch], hooks[self.kind[kept]], -1)
         batch = np.where(hook < 0, 0, np.where(self.batch == NONE, -1, self.batch)[kept])
-        return kept[np.lexsort((batch, hook, stretch))]
+        order: NDArray[np.intp] = kept[np.lexsort((batch, hook, stretch))]
+        return order
 
-    @cached_property
-    def step(self) -> NDArray[np.float64]:
-        """The training batches since the run began; NaN where unknown."""
-        trained = self.of_kinds(["train_batch_end"])
-        ended = self.of_kinds(["epoch_end"])
-        counted = np.flatnonzero(trained | ended)
-        if not len(counted):
-            return np.zeros(len(trained))
-        number, _ = pd.factorize(self.stretch[counted])
-        batch = self.batch[counted]
-        inside = np.where(trained[counted] & (batch != NONE), batch + 1.0, np.nan)
-        sizes = self._sizes(counted, number, inside)
+    def step(self, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """The training batches since the run began; NaN where unknown.
+
+        Args:
+            chosen: Of which events; None: of all.
+        """
+        chosen = np.ones(len(self), bool) if chosen is None else chosen
+        batches = self.of_kinds(["train_batch_end"])
+        numbered = batches & (self.batch != NONE)
+        counted = batches | self.of_kinds(["epoch_end"])
+        if not counted.any():
+            return np.zeros(np.count_nonzero(chosen))
+        there = np.logical_or.reduceat(counted, self.starts)
+        number = np.full(len(self.starts), -1)
+        number[there], _ = pd.factorize(self.stretch[there])
+        sizes = self._sizes(number, numbered, counted)
         before = np.concatenate(([0.0], np.cumsum(sizes)[:-1]))
-        step = before[number] + np.where(np.isnan(inside), sizes[number], inside)
-        # What others come to stands where the last one did; at the beginning none was.
-        starts = np.concatenate(([0], counted))
-        return _lasting(np.concatenate(([0.0], step)), starts, len(trained))
+
+        def of_ends(ends: NDArray[np.intp]) -> NDArray[np.float64]:
+            own = number[self.span(ends)]
+            after: NDArray[np.float64] = before[own] + sizes[own]
+            return np.where(numbered[ends], before[own] + self.batch[ends] + 1, after)
+
+        step: NDArray[np.float64] = self.each(before[number], chosen)
+        step += self.batch[chosen]
+        step += 1
+        others = np.flatnonzero(chosen & ~numbered)
+        if len(others):
+            # What others come to stands where the last one did; at the beginning none was.
+            ends = np.flatnonzero(counted)
+            last = np.searchsorted(ends, others, "right") - 1
+            step[~numbered[chosen]] = np.where(last < 0, 0.0, of_ends(ends[last]))
+        return step
 
     def _sizes(
-        self, counted: NDArray[np.intp], number: NDArray[np.intp], inside: NDArray[np.float64]
+        self, number: NDArray[np.intp], numbered: NDArray[np.bool_], counted: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Training batches of each epoch, NaN where unknown."""
+        """Training batches of each epoch, NaN where unknown.
+
+        Args:
+            number: The epoch that each span is of.
+            numbered: Which events tell how many there were.
+            counted: These, and the ends of epochs.
+        """
+        if self.resumed:
+            numbered, counted = numbered & self.counts, counted & self.counts
         sizes = np.full(number.max() + 1, np.nan)
-        kept = self.counts[counted]
-        np.fmax.at(sizes, number[kept], inside[kept])
-        first = np.full(len(sizes), len(number))
-        batches = np.flatnonzero(kept & ~np.isnan(inside))
-        np.minimum.at(first, number[batches], batches)
+        there = np.logical_or.reduceat(numbered, self.starts)
+        own, spans = number[there], np.flatnonzero(there)
+        # A copy only where batches of others are among them.
+        alone = not np.any((self.batch != NONE) & ~numbered)
+        batch = self.batch if alone else np.where(numbered, self.batch, NONE)
+        most = np.maximum.reduceat(batch, self.starts)[there]
+        np.fmax.at(sizes, own, most + 1.0)
+        first = np.full(len(sizes), len(self.starts))
+        np.minimum.at(first, own, spans)
         planned = planned_steps(self.coarse)
         # Where batches were not recorded, the plan tells how many there were.
-        for place in np.flatnonzero(kept & np.isnan(inside)):
-            if place < first[number[place]]:
-                own = counted[place]
-                known = planned.get((int(self.attempt[own]), _number(self.call[own])))
+        ends = np.flatnonzero(counted & ~numbered)
+        for place, span in zip(ends.tolist(), self.span(ends).tolist(), strict=True):
+            begin = first[number[span]]
+            if span < begin or (span == begin and not numbered[self.starts[span] : place].any()):
+                known = planned.get((int(self.attempt[span]), _number(self.call[span])))
                 if known is not None:
-                    sizes[number[place]] = np.fmax(sizes[number[place]], known)
+                    sizes[number[span]] = np.fmax(sizes[number[span]], known)
         return sizes
+
+    def span(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which span each of these events is of."""
+        return np.searchsorted(self.starts, places, "right") - 1
 
     @cached_property
     def evaluates(self) -> NDArray[np.bool_]:
-        """Which are of an evaluate of its own."""
+        """Which spans are of an evaluate of its own."""
         phases = {
             (one.attempt, one.call): decode(one.logs).get("phase")
             for one in self.coarse
             if one.kind == "call_began"
         }
-        found = self._by_call(lambda one: phases.get(one) == "test")
-        return found.astype(bool)
+        return self._by_call(lambda one: phases.get(one) == "test").astype(bool)
 
-    def _by_call(self, value: Callable[[_Call], int]) -> NDArray[np.int64]:
-        """For each event what a function says of its attempt and call."""
-        starts = _starts(self.attempt, self.call)
-        pairs = zip(self.attempt[starts].tolist(), self.call[starts].tolist(), strict=True)
+    def _by_call(self, value: Callable[[_Call], int]) -> _Numbers:
+        """For each span what a function says of its attempt and call."""
+        pairs = zip(self.attempt.tolist(), self.call.tolist(), strict=True)
         found = [value((attempt, _number(call))) for attempt, call in pairs]
-        return _lasting(np.array(found, np.int64), starts, len(self.call))
+        return np.array(found, np.int64)
 
 
-def places_of(
-    pieces: Sequence[Columns], coarse: Sequence[Record], kinds: Collection[str]
-) -> Places:
-    """Where events of these kinds stand, and of those that make steps.
-
-    Args:
-        pieces: All events of a run.
-        coarse: Its `call_began` and `epoch_end`.
-        kinds: The kinds.
-    """
-    needed = {"call_began", "train_batch_end", "epoch_end", *kinds}
-    known: dict[str, int] = {}
-    codes = []
-    for piece in pieces:
-        kind = piece.fields["kind"]
-        own = [known.setdefault(one, len(known)) for one in kind.dictionary.to_pylist()]
-        codes.append(np.array(own, np.int16)[kind.indices.to_numpy()])
-    kind = np.concatenate(codes) if codes else np.empty(0, np.int16)
-    row = np.flatnonzero(np.array([one in needed for one in known], bool)[kind])
-    fields = {name: whole([piece.fields[name] for piece in pieces])[row] for name in _NUMBERS}
-    return Places(row=row, kind=kind[row], kinds=list(known), coarse=coarse, **fields)
+def _of_kinds(
+    kind: NDArray[Any], known: Sequence[str], kinds: Collection[str]
+) -> NDArray[np.bool_]:
+    found = np.zeros(len(kind), bool)
+    for code, one in enumerate(known):
+        if one in kinds:
+            found |= kind == code
+    return found
 
 
-def whole(arrays: Sequence[pa.Array]) -> NDArray[np.int64]:
-    """Integers of several pieces, `NONE` where one is missing."""
-    import pyarrow as pa
+def _whole(array: Any) -> _Numbers:
+    """Integers, `NONE` where one is missing."""
+    # Only the widest have room for what stands for one that is missing.
+    filled = array.cast("int64").fill_null(NONE) if array.null_count else array
+    return np.asarray(filled.to_numpy(), np.int64)
 
-    found = pa.chunked_array(arrays, arrays[0].type if arrays else "int64").cast("int64")
-    numbers = found.fill_null(NONE) if found.null_count else found
-    return np.asarray(numbers.to_numpy(), np.int64)
+
+def _joined(arrays: Sequence[NDArray[Any]], dtype: Any = np.int64) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
 def _number(value: Any) -> int | None:
     return None if value == NONE else int(value)
 
 
-def _starts(*columns: NDArray[Any]) -> NDArray[np.intp]:
-    """Where rows begin that are not as the one before."""
+def starts_of(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Where rows begin that are not as the one before: of columns of one length, at least one."""
     changed = np.zeros(len(columns[0]), bool)
     changed[:1] = True
     for column in columns:
         changed[1:] |= column[1:] != column[:-1]
     return np.flatnonzero(changed)
-
-
-def _lasting(values: NDArray[_Any], starts: NDArray[np.intp], length: int) -> NDArray[_Any]:
-    """Each value from its start to the next one's."""
-    return np.repeat(values, np.diff(np.append(starts, length)))

@@ -143,18 +143,18 @@ def rebuild_chunks(*, progress: Callable[[int], None] | None = None, store: Stor
     Readers go on meanwhile, and read events instead.
 
     Args:
-        progress: Called with the number of runs that are done.
+        progress: Called with the number of runs that are done, of those that are long enough.
         store: The store.
 
     Returns:
         How many events are in chunks now.
     """
-    from tracker.store.chunks import seal_again
+    from tracker.store.chunks import chunked_runs, seal_again
 
     with opened_store(store) as opened:
         sealed = 0
-        for done, run in enumerate(opened.runs(), 1):
-            sealed += seal_again(opened, run.uuid)
+        for done, uuid in enumerate(chunked_runs(opened), 1):
+            sealed += seal_again(opened, uuid)
             if progress:
                 progress(done)
         return sealed

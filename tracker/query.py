@@ -456,15 +456,15 @@ def _long_frame(
 
     kinds = None if kind is None else check_kinds(kind if isinstance(kind, str) else list(kind))
 
-    def wanted(piece: Columns) -> Any:
+    def wanted(piece: Columns) -> Columns:
         mask = np.ones(len(piece), bool) if kinds is None else piece.of_kinds(kinds)
         for name, value in (("call", call), ("epoch", epoch)):
             if value is not None:
                 mask &= piece.is_equal(name, value)
-        return mask
+        return piece.where(mask)
 
     with store.snapshot() as connection:
-        pieces = read_columns(connection, run, after=after, until=until, wanted=wanted)
+        pieces = read_columns(connection, run, wanted, after=after, until=until)
     return None if pieces is None else event_frame_of(pieces)
 
 
@@ -484,7 +484,7 @@ def _metrics_of(
 
         with store.snapshot() as connection:
             coarse = coarse_of(connection, run, COARSE)
-            pieces = read_columns(connection, run, names=names)
+            pieces = read_columns(connection, run, lambda piece: piece, names=names)
         if pieces is not None:
             return metric_frame_of(run.name, pieces, coarse, kinds, attempts)
     records = _fetch(store, run, _select_events(run.id, kind=needed))

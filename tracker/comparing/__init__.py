@@ -164,7 +164,7 @@ def _pieces(store: SqlStore, connection: Any, run: Run) -> Iterator[Columns]:
     if run.state.attempt == 1:
         reached = 0
         try:
-            for piece in stream_columns(connection, run):
+            for piece in stream_columns(connection, run, lambda piece: piece):
                 yield piece
                 reached = int(piece.fields["seq"][-1].as_py()) if len(piece) else reached
         except NotColumnar:

@@ -50,25 +50,20 @@ def banded(
     if len(x) and end is not None:
         last = int(np.searchsorted(x, end, "right")) + 1
         x, y, piece = x[:last], y[:last], piece[:last]
-    y = np.where(np.isfinite(y), y, np.nan)
-    if len(x) <= points:
-        starts = np.arange(len(x))
-    else:
-        width = (x[-1] - x[0]) / points or 1.0
-        bucket = np.minimum((x - x[0]) / width, points - 1).astype(np.int64)
-        change = np.diff(bucket) != 0
-        if piece[-1] - piece[0] < points / _SHOWN:
-            change |= np.diff(piece) != 0
-        starts = np.concatenate(([0], np.flatnonzero(change) + 1))
-    if not len(starts):
+    if not len(x):
         empty = np.empty(0)
         return Band(empty, empty, empty, empty, reduced=False)
-    there = ~np.isnan(y)
-    count = np.add.reduceat(there, starts)
-    total = np.add.reduceat(np.where(there, y, 0.0), starts)
+    starts = np.arange(len(x)) if len(x) <= points else _starts(x, piece, points)
+    ends = np.append(starts[1:], len(x)) - 1
+    there = np.isfinite(y)
+    if there.all():
+        count, total = ends - starts + 1, np.add.reduceat(y, starts)
+    else:
+        y = np.where(there, y, np.nan)
+        count = np.add.reduceat(there, starts, dtype=np.int64)
+        total = np.add.reduceat(np.where(there, y, 0.0), starts)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    ends = np.append(starts[1:], len(x)) - 1
     band = Band(
         (x[starts] + x[ends]) / 2,
         mean,
@@ -92,6 +87,16 @@ def smoothed(y: Floats, weight: float) -> Floats:
     series = pd.Series(np.where(there, y, np.nan))
     mean = series.ewm(alpha=1 - weight, adjust=True, ignore_na=True).mean().to_numpy()
     return np.where(there, mean, np.nan)
+
+
+def _starts(x: Floats, piece: NDArray[np.int64], points: int) -> NDArray[np.intp]:
+    """Where stretches of equal width begin, and unbroken ones if they are few enough to be seen."""
+    edges = np.linspace(x[0], x[-1], points, endpoint=False)
+    starts = np.searchsorted(x, edges)
+    if piece[-1] - piece[0] < points / _SHOWN:
+        broken = np.flatnonzero(piece[1:] != piece[:-1]) + 1
+        starts = np.concatenate((starts, broken))
+    return np.unique(starts)
 
 
 def _with_gaps(band: Band, first: NDArray[np.int64], last: NDArray[np.int64], points: int) -> Band:

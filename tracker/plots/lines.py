@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.plots.bands import Floats, banded, smoothed
 from tracker.plots.reading import Axis, Curve
@@ -50,15 +51,17 @@ def lines_of(
         begin: Only from here on the axis on, and one point more.
         end: Only up to here on the axis, and one point more.
     """
-    at = curve.at(axis)
+    # Of a million values each copy takes as long as all the rest: only where there is need.
+    at, values, piece = curve.at(axis), curve.value, curve.piece
     there = np.isfinite(at)
-    at, values, piece = at[there], curve.value[there], curve.piece[there]
-    fits = np.isfinite(values) & (np.abs(values) <= _GREATEST)
-    y = smoothed(np.where(fits, values, np.nan), smooth)
+    if not there.all():
+        at, values, piece = at[there], values[there], piece[there]
+    fits = (values >= -_GREATEST) & (values <= _GREATEST)
+    y = smoothed(_only(values, fits), smooth)
     if log:
         fits &= values > 0
-        y = np.where(fits, y, np.nan)
-    cuts = np.flatnonzero(np.diff(at) < 0) + 1
+        y = _only(y, fits)
+    cuts = np.flatnonzero(at[1:] < at[:-1]) + 1
     parts = zip(*(np.split(array, cuts) for array in (at, y, piece, fits)), strict=True)
     lines = []
     for number, (x, own, pieces, drawn) in enumerate(parts, 1):
@@ -74,8 +77,13 @@ def lines_of(
                 high=high,
                 part=number if len(cuts) else None,
                 values=len(x),
-                lost=int((~drawn).sum()),
+                lost=len(drawn) - int(np.count_nonzero(drawn)),
                 last=float(own[-1]),
             )
         )
     return lines
+
+
+def _only(values: Floats, wanted: NDArray[np.bool_]) -> Floats:
+    """The values, with gaps for others than the wanted ones."""
+    return values if wanted.all() else np.where(wanted, values, np.nan)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.column_steps import COARSE, FIELDS, NONE, places_of, whole
+from tracker.column_steps import (
+    COARSE,
+    FIELDS,
+    NONE,
+    Standing,
+    places_of,
+    standing_of,
+    starts_of,
+)
 from tracker.errors import UnknownColumn
 from tracker.event import PHASES
 from tracker.plots.bands import Floats
@@ -17,32 +25,63 @@ from tracker.store.port import Run
 from tracker.store.reading import coarse_of
 from tracker.store.sql import SqlStore
 
+if TYPE_CHECKING:  # pyarrow takes a while to load
+    from tracker.columns import Columns
+
 Axis = Literal["epoch", "step", "time"]
 Source = Literal["epoch", "batch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Values in their order, and where each stands on every axis."""
+    """Values in their order, and what tells where each stands."""
 
-    #: Training batches since the run began; epochs (batches between theirs and the next); seconds
-    #: since the run began. NaN where it has no such place.
-    step: Floats
-    epoch: Floats
-    time: Floats
     value: Floats
-    #: The number of the unbroken stretch that a value is of: of batches, an epoch of one phase.
-    piece: NDArray[np.int64]
+    #: Training batches since the run began; NaN where unknown.
+    step: Floats
+    #: Microseconds since the epoch, and the number of the batch or `NONE`.
+    moment: NDArray[np.int64]
+    batch: NDArray[np.int64]
+    #: Where another call or epoch begins, and from there on: the epoch or `NONE`; the number of
+    #: the unbroken stretch, which of batches is an epoch of one phase.
+    starts: NDArray[np.intp]
+    epochs: NDArray[np.int64]
+    pieces: NDArray[np.int32]
+    #: When the run began, as `moment`.
+    began_at: int
 
     def at(self, axis: Axis) -> Floats:
-        """Places on one axis."""
-        places: Floats = getattr(self, axis)
-        return places
+        """Places on one axis, NaN where a value has none.
+
+        They are steps, epochs (batches between theirs and the next), or seconds since the run
+        began.
+        """
+        if axis == "step":
+            return self.step
+        if axis == "time":
+            return (self.moment - self.began_at) / 1e6
+        epoch = self._each(np.where(self.epochs == NONE, np.nan, self.epochs))
+        batched = self.batch != NONE
+        if batched.any():
+            # Batches lie between their epoch and the next: the last one just before it.
+            first = np.flatnonzero(np.diff(self.pieces, prepend=-1))
+            many = np.maximum.reduceat(self.batch, self.starts[first]) + 1
+            epoch += np.where(batched, self.batch / self._each(many[self.pieces]), 0.0)
+        return epoch
+
+    @property
+    def piece(self) -> NDArray[np.int32]:
+        """The number of each value's unbroken stretch."""
+        return self._each(self.pieces)
+
+    def _each(self, those: NDArray[Any]) -> NDArray[Any]:
+        """For each value what is said of its start."""
+        return np.repeat(those, np.diff(np.append(self.starts, len(self.value))))
 
     @property
     def nbytes(self) -> int:
         """How much memory it takes."""
-        arrays = (self.step, self.epoch, self.time, self.value, self.piece)
+        arrays = (self.value, self.step, self.moment, self.batch)
         return sum(array.nbytes for array in arrays)
 
 
@@ -58,106 +97,122 @@ def read_curve(run: Run, metric: str, source: Source, store: SqlStore) -> Curve:
     Returns:
         Its values; none where the run has no such metric.
     """
-    name, phase, inside = _logged_as(metric, source)
-    values = _of_columns(run, name, phase, source, store) or _of_frame(
-        run, name, phase, source, store
-    )
-    if inside is not None:
-        values = values.where((values.epoch != NONE) == inside)
-    return _curve(values, run.state.began_at)
+    wanted = _logged_as(metric, source)
+    return _of_columns(run, wanted, store) or _of_frame(run, wanted, store)
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
-    """What was logged of a metric, and when; `NONE` for no call, epoch or batch."""
+class _Wanted:
+    """What is looked for: a name in logs of this phase."""
 
-    call: NDArray[np.int64]
-    epoch: NDArray[np.int64]
-    batch: NDArray[np.int64]
-    step: Floats
-    at: NDArray[np.int64]
-    value: Floats
-
-    def where(self, mask: NDArray[np.bool_]) -> _Values:
-        return _Values(*(getattr(self, one.name)[mask] for one in fields(self)))
+    name: str
+    phase: str
+    #: Whether inside an epoch; None: wherever.
+    inside: bool | None
+    source: Source
 
 
-def _of_columns(run: Run, name: str, phase: str, source: Source, store: SqlStore) -> _Values | None:
+def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
     """By way of chunks; None for short runs, and for those that cannot be columns."""
     if run.state.last_seq < LONG:
         return None
-    from tracker.column_frames import numbers_of
-    from tracker.store.chunks import read_columns  # pyarrow takes a while to load
+    import pyarrow as pa  # which takes a while to load
 
-    kinds = [kind for kind in METRIC_KINDS[source] if PHASES[kind] == phase]
+    from tracker.column_frames import numbers_of
+    from tracker.store.chunks import read_columns
+
+    kinds = [kind for kind in METRIC_KINDS[wanted.source] if PHASES[kind] == wanted.phase]
+
+    def part(piece: Columns) -> tuple[Standing, NDArray[np.bool_], Floats, NDArray[np.int64]]:
+        standing = standing_of(piece, kinds)
+        own = np.flatnonzero(standing.of_kinds(kinds))
+        logged = piece.of(wanted.name).take(pa.array(standing.row[own]))
+        there, value = numbers_of(logged)
+        chosen = np.zeros(len(standing.row), bool)
+        chosen[own[there]] = True
+        return standing, chosen, value, piece.fields["at"].to_numpy()[standing.row[chosen]]
+
     with store.snapshot() as connection:
         coarse = coarse_of(connection, run, COARSE)
-        pieces = read_columns(connection, run, fields=(*FIELDS, "at"), names=[name])
-    if pieces is None:
+        parts = read_columns(connection, run, part, fields=(*FIELDS, "at"), names=[wanted.name])
+    if parts is None:
         return None
-    places = places_of(pieces, coarse, kinds)
-    there = np.zeros(sum(map(len, pieces)), bool)
-    value = np.empty(len(there))
-    begin = 0
-    for piece in pieces:
-        own, numbers = numbers_of(piece.of(name))
-        there[begin + own] = True
-        value[begin + own] = numbers
-        begin += len(piece)
-    wanted = places.of_kinds(kinds) & there[places.row]
+    standings, *arrays = zip(*parts, strict=True)
+    chosen, value, moment = map(np.concatenate, arrays)
+    places = places_of(standings, coarse)
+    of_spans = np.ones(len(places.starts), bool)
     if "test_end" in kinds:  # that of a fit's own validation says what its epoch's end says
-        wanted &= places.evaluates
-    chosen = places.order[wanted[places.order]]
-    row = places.row[chosen]
-    return _Values(
-        places.call[chosen],
-        places.epoch[chosen],
-        places.batch[chosen],
-        places.step[chosen],
-        whole([piece.fields["at"] for piece in pieces])[row],
-        value[row],
-    )
+        of_spans &= places.evaluates
+    if wanted.inside is not None:
+        of_spans &= (places.epoch != NONE) == wanted.inside
+    if not of_spans.all():
+        kept = places.each(of_spans, chosen)
+        value, moment = value[kept], moment[kept]
+        chosen[chosen] = kept
+    step, batch = places.step(chosen), places.batch[chosen]
+    span = places.each(np.arange(len(places.starts), dtype=np.int32), chosen)
+    if places.resumed:
+        # Some count no more, and they have an order of their own.
+        number = np.full(len(places), -1)
+        number[chosen] = np.arange(len(value))
+        order = number[places.order]
+        order = order[order >= 0]
+        value, step, moment = value[order], step[order], moment[order]
+        batch, span = batch[order], span[order]
+    starts = starts_of(span)
+    spans = span[starts]
+    return _curve(run, value, step, moment, batch, starts, places.call[spans], places.epoch[spans])
 
 
-def _of_frame(run: Run, name: str, phase: str, source: Source, store: SqlStore) -> _Values:
+def _of_frame(run: Run, wanted: _Wanted, store: SqlStore) -> Curve:
     try:
-        frame = metrics(run.id, source=source, names=name, store=store)
+        frame = metrics(run.id, source=wanted.source, names=wanted.name, store=store)
     except UnknownColumn:
-        frame = metrics(run.id, source=source, store=store).iloc[:0]
-    frame = frame[(frame["phase"] == phase) & (frame["metric"] == name)]
+        frame = metrics(run.id, source=wanted.source, store=store).iloc[:0]
+    frame = frame[(frame["phase"] == wanted.phase) & (frame["metric"] == wanted.name)]
+    if wanted.inside is not None:
+        frame = frame[frame["epoch"].notna() == wanted.inside]
     call, epoch, batch = (
         frame[field].to_numpy(np.int64, na_value=NONE) for field in ("call", "epoch", "batch")
     )
     step = frame["step"].to_numpy(np.float64, na_value=np.nan)
     at = np.asarray(frame["at"].astype("int64"), np.int64)
-    return _Values(call, epoch, batch, step, at, frame["value"].to_numpy(np.float64))
+    starts = starts_of(call, epoch)
+    value = frame["value"].to_numpy(np.float64)
+    return _curve(run, value, step, at, batch, starts, call[starts], epoch[starts])
 
 
-def _logged_as(metric: str, source: Source) -> tuple[str, str, bool | None]:
-    """The name in logs, the phase, and whether it is inside an epoch (None: wherever)."""
+def _logged_as(metric: str, source: Source) -> _Wanted:
+    """What hooks say instead of the full name of a metric."""
     if metric.startswith("test_"):
-        return metric.removeprefix("test_"), "test", False
+        return _Wanted(metric.removeprefix("test_"), "test", False, source)
     if source == "batch" and metric.startswith("val_"):
-        return metric.removeprefix("val_"), "test", True
-    return metric, "train", None
+        return _Wanted(metric.removeprefix("val_"), "test", True, source)
+    return _Wanted(metric, "train", None, source)
 
 
-def _curve(values: _Values, began: int | None) -> Curve:
-    batched = values.batch != NONE
-    epoch = np.where(values.epoch == NONE, np.nan, values.epoch)
-    piece = np.zeros(len(epoch), np.int64)
-    if len(piece):
-        ends = (np.diff(values.call) != 0) | (batched[1:] & (np.diff(values.epoch) != 0))
-        piece[1:] = np.cumsum(ends)
-    if batched.any():
-        # Batches lie between their epoch and the next: the last one just before it.
-        starts = np.flatnonzero(np.diff(piece, prepend=-1))
-        many = np.maximum.reduceat(values.batch, starts) + 1
-        epoch += np.where(batched, values.batch / many[piece], 0.0)
+def _curve(
+    run: Run,
+    value: Floats,
+    step: Floats,
+    moment: NDArray[np.int64],
+    batch: NDArray[np.int64],
+    starts: NDArray[np.intp],
+    call: NDArray[np.int64],
+    epoch: NDArray[np.int64],
+) -> Curve:
+    """A curve; `call` and `epoch` are of the starts."""
+    broken = np.diff(call) != 0
+    broken |= (batch[starts[1:]] != NONE) & (np.diff(epoch) != 0)
+    pieces = np.zeros(len(starts), np.int32)
+    pieces[1:] = np.cumsum(broken)
     return Curve(
-        step=values.step,
-        epoch=epoch,
-        time=(values.at - (began or 0)) / 1e6,
-        value=values.value,
-        piece=piece,
+        value=value,
+        step=step,
+        moment=moment,
+        batch=batch,
+        starts=starts,
+        epochs=epoch,
+        pieces=pieces,
+        began_at=run.state.began_at or 0,
     )

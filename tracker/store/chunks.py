@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from sqlalchemy import Connection, Row, Text, delete, select, text
@@ -37,8 +37,10 @@ from tracker.store.sql import SqlStore
 
 _log = logging.getLogger("tracker")
 
+_Made = TypeVar("_Made")
+
 #: Rows that a database joins into one text for each column, at the most.
-_PAGE = 2 * SIZE
+_PAGE = SIZE
 
 #: Chunks that are unpacked at once, and by how many threads.
 _AT_ONCE = 64
@@ -109,6 +111,15 @@ def seal(
     return after
 
 
+def chunked_runs(store: SqlStore) -> list[str]:
+    """The UUIDs of the runs that are long enough for chunks, or that have some."""
+    runs, chunks = schema.runs, schema.chunks
+    chosen = (runs.c.last_seq >= SIZE) | runs.c.id.in_(select(chunks.c.run_id))
+    with store.reading() as connection:
+        found = connection.execute(select(runs.c.uuid).where(chosen).order_by(runs.c.id))
+        return list(found.scalars())
+
+
 def seal_again(store: SqlStore, uuid: str) -> int:
     """Drop a run's chunks and make them again; returns the seq up to which there are some."""
     with store.writing() as connection:
@@ -121,32 +132,34 @@ def seal_again(store: SqlStore, uuid: str) -> int:
 def read_columns(
     connection: Connection,
     run: Run,
+    each: Callable[[Columns], _Made],
     *,
     after: int = 0,
     until: int | None = None,
-    wanted: Callable[[Columns], Any] | None = None,
     fields: Collection[str] | None = None,
     names: Collection[str] | None = None,
-) -> list[Columns] | None:
-    """A run's events in pieces: from its chunks, and from its events where there are none.
+) -> list[_Made] | None:
+    """What is made of a run's events: of its chunks, and of its events where there are none.
 
     Args:
         connection: A transaction whose reads are all of one moment.
         run: The run.
+        each: Called with one piece of the events after the other, several at once: what it does
+            not keep of a piece takes no memory.
         after: Only those with `seq > after`.
         until: Only those with `seq <= until`.
-        wanted: Tells of a piece which events are; see `Columns.where`.
         fields: These of their fields at least.
         names: Of what was logged only these.
 
     Returns:
-        Pieces in order; None where logs cannot be columns.
+        What `each` returned, in the order of the events; None where logs cannot be columns.
     """
     try:
-        pieces = stream_columns(
-            connection, run, after=after, until=until, fields=fields, names=names
+        return list(
+            stream_columns(
+                connection, run, each, after=after, until=until, fields=fields, names=names
+            )
         )
-        return [piece if wanted is None else piece.where(wanted(piece)) for piece in pieces]
     except NotColumnar:
         return None
 
@@ -154,13 +167,14 @@ def read_columns(
 def stream_columns(
     connection: Connection,
     run: Run,
+    each: Callable[[Columns], _Made],
     *,
     after: int = 0,
     until: int | None = None,
     fields: Collection[str] | None = None,
     names: Collection[str] | None = None,
-) -> Iterator[Columns]:
-    """As `read_columns`, one piece after the other, in bounded memory.
+) -> Iterator[_Made]:
+    """As `read_columns`, one after the other, in bounded memory.
 
     Raises:
         NotColumnar: In place of the first piece whose logs cannot be columns.
@@ -177,28 +191,29 @@ def stream_columns(
     )
     reached, looked_at = after, after
 
-    def opened(row: Row[Any]) -> Columns | None:
-        if after < row.first_seq and row.last_seq <= last:
-            return _opened(run, row, fields, names)
-        whole = _opened(run, row, None, names)
-        if whole is None:
+    def opened(row: Row[Any]) -> tuple[_Made] | None:
+        is_inside = after < row.first_seq and row.last_seq <= last
+        piece = _opened(run, row, fields if is_inside else None, names)
+        if piece is None:
             return None
-        seq = whole.fields["seq"].to_numpy()
-        return whole.where((seq > after) & (seq <= last))
+        if not is_inside:
+            seq = piece.fields["seq"].to_numpy()
+            piece = piece.where((seq > after) & (seq <= last))
+        return (each(piece),)
 
-    def from_events(begin: int, end: int) -> Iterator[Columns]:
+    def from_events(begin: int, end: int) -> Iterator[_Made]:
         for piece in _from_events(connection, run, begin, end):
-            yield piece if names is None else piece.named(names)
+            yield each(piece if names is None else piece.named(names))
 
     # Hashing and unpacking leave Python to others meanwhile.
     with ThreadPoolExecutor(_THREADS) as pool:
         while True:
             rows = connection.execute(chosen.where(chunks.c.last_seq > looked_at)).all()
-            for row, chunk in zip(rows, pool.map(opened, rows), strict=True):
-                if chunk is None:
+            for row, made in zip(rows, pool.map(opened, rows), strict=True):
+                if made is None:
                     continue
                 yield from from_events(reached, row.first_seq - 1)
-                yield chunk
+                yield made[0]
                 reached = row.last_seq
             if len(rows) < _AT_ONCE:
                 break
@@ -213,7 +228,7 @@ def _opened(
     try:
         if sha256(row.body).digest() == row.hash:
             return from_bytes(row.body, fields, names)
-    except (TypeError, ValueError, KeyError, pa.ArrowException):
+    except (TypeError, ValueError, KeyError, OSError, pa.ArrowException):
         pass
     _log.warning(
         "The chunk of events %d to %d of run %r is damaged; they are read one by one instead. "
@@ -244,13 +259,17 @@ def _read_rows(connection: Connection, run: Run, after: int, last: int) -> Colum
         records = [Record(*row) for row in connection.execute(rows)]
         return columns_of_records(upcaster(connection, run)(records))
     texts = select(*(joined(events.c[name]) for name in Record._fields)).where(in_range)
+    if connection.dialect.name != "sqlite":
+        # What an index has found is read page by page, and pages are in an order of their own.
+        ordered = rows.subquery()
+        texts = select(*(joined(ordered.c[name]) for name in Record._fields))
     found = connection.execute(texts).one()
     if found[0] is None:
         return columns_of_records([])
     columns = columns_of_texts(
         {name: [piece] for name, piece in zip(Record._fields, found, strict=True)}
     )
-    # Both engines join rows in the order of the key, which none of them promises.
+    # Both engines join rows in the order in which they come, which none of them promises.
     return columns or columns_of_records([Record(*row) for row in connection.execute(rows)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 #: Events of one chunk, by seq: fewer where some were pruned.
-SIZE = 8_192
+SIZE = 16_384
 
 #: Says that no chunks are made, if it is one of these.
 _SWITCH, _OFF = "TRACKER_CHUNKS", {"0", "off", "no", "false"}
