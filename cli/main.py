@@ -1,4 +1,4 @@
-"""The application: command groups, global options, and every exit code."""
+"""The program: what is called, and every exit code."""
 
 from __future__ import annotations
 
@@ -8,30 +8,13 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated
 
 import typer
 
 from tracker import errors
 from tracker.masking import mask_text
 
-from . import (
-    care,
-    db,
-    diff,
-    events,
-    experiments,
-    facts,
-    journal,
-    metrics,
-    replay,
-    runs,
-    sql,
-    timing,
-    ui,
-    watch,
-)
-from .options import StoreOption, choose_store
+from .application import application
 from .output import complain
 
 #: Set to see where a fault of the tracker itself happened.
@@ -62,53 +45,6 @@ _EXIT_CODES: tuple[tuple[type[errors.TrackerError], int], ...] = (
 )
 _FAILED, _INTERRUPTED = 1, 130
 
-app = typer.Typer(
-    name="tracker",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 no such run or more than one, 4 store "
-    "unreachable, 5 schema needs an upgrade, 6 damaged, 130 interrupted.",
-)
-app.add_typer(runs.app, name="runs")
-app.add_typer(events.app, name="events")
-app.add_typer(metrics.app, name="metrics")
-app.add_typer(experiments.app, name="experiments")
-app.add_typer(db.app, name="db")
-app.add_typer(journal.app, name="journal")
-facts.add_to(runs.app)
-timing.add_to(runs.app)
-diff.add_to(runs.app)
-watch.add_to(runs.app)
-replay.add_to(app)
-care.add_to(app)
-sql.add_to(app)
-ui.add_to(app)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"tracker {version('keras-event-tracker')}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    store: StoreOption = None,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Lists and queries the runs that a TrackerCallback recorded.
-
-    RUN is a name, an id, a unique beginning of a name or UUID, @last, or @last~2.
-    """
-    choose_store(store)
-
 
 def main() -> None:
     """Run the command line; the process ends with one of the exit codes of the help."""
@@ -120,7 +56,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name may have letters that it cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="tracker")
+        application(next(iter(sys.argv[1:]), None))(prog_name="tracker")
     except errors.TrackerError as error:
         complain(str(error))
         code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), _FAILED)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from tracker.cli.main import app
+from tracker.cli.application import application
 
 from tracker import machine
 from tracker.event import KINDS
@@ -158,7 +158,7 @@ def test_every_kind_is_in_the_catalogue() -> None:
 def test_every_command_and_option_is_documented() -> None:
     """docs/command-line.md names every command and every option of it."""
     text = (ROOT / "docs" / "command-line.md").read_text()
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     named: list[tuple[str, typer.core.TyperCommand]] = []
     for noun, group in root.commands.items():  # type: ignore[attr-defined]
         verbs = getattr(group, "commands", None)

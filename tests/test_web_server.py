@@ -123,10 +123,10 @@ def test_files_of_others_that_are_missing(
 ) -> None:
     """In a source tree without them it says which command makes them."""
     monkeypatch.setattr(assets, "VENDOR", tmp_path)
-    from tracker.cli.main import app
+    from tracker.cli.application import application
     from typer.testing import CliRunner
 
-    done = CliRunner().invoke(app, ["ui", "--store", store])
+    done = CliRunner().invoke(application(), ["ui", "--store", store])
     assert done.exit_code != 0
     assert "make assets" in (done.output + str(done.exception))
 
