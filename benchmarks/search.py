@@ -32,6 +32,11 @@ PAGES: dict[str, dict[str, Any]] = {
     "by params.lr": {"sort": "-params.lr"},
     "of a status": {"where": "status = 'failed'"},
     "of a range of a param": {"where": "params.lr > 0.09"},
+    "of a text among params": {"where": "params.optimizer = 'adam'"},
+    "of a text that none has": {"where": "params.optimizer = 'none'"},
+    "of a text, and of few by a metric": {
+        "where": "params.optimizer = 'adam' and val_loss < 0.0001"
+    },
     "of one run in a thousand by a metric": {"where": "min(val_loss) < 0.0005"},
     "of half by a metric, by another": {"where": "loss < 0.5", "sort": "-val_accuracy:max"},
 }

@@ -18,12 +18,15 @@ from sqlalchemy import select, update
 
 from tests.streams import Stream, identity
 from tests.test_store import sql_store, sqlite_store  # noqa: F401 - fixtures
+from tracker import ordering
 from tracker.errors import InvalidFilter
 from tracker.event import VERSION
+from tracker.search import found_runs
 from tracker.store import schema
 from tracker.store.port import Run
 from tracker.store.sql import SqlStore
 from tracker.where import compile_where
+from tracker.where import sql as where_sql
 
 INF, NAN = math.inf, math.nan
 DAY = 86_400_000_000
@@ -248,6 +251,30 @@ def test_what_filters_find(sql_store: SqlStore) -> None:  # noqa: F811 - the fix
     assert complements == {
         where: [name for name in everything if name not in names] for where, names in wanted.items()
     }
+
+
+@pytest.mark.parametrize("few", [1, 3, 1_000])
+@pytest.mark.parametrize("near", [1, 4])
+def test_pages_of_what_filters_find(
+    sqlite_store: SqlStore,  # noqa: F811 - the fixture
+    few: int,
+    near: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many runs have such rows, and whether a page is full after the first ones or not."""
+    fill(sqlite_store)
+    monkeypatch.setattr(where_sql, "_FEW", few)
+    monkeypatch.setattr(ordering, "_NEAR", near)
+    for sort in ("started", "-started", "epochs"):
+        everything = [run.name for run in found_runs(sqlite_store, sort=sort)]
+        for where, names in FILTERS.items():
+            listed: list[str] = []
+            page: list[Run] = [*found_runs(sqlite_store, where=where, sort=sort, limit=2)]
+            while page:
+                listed += [run.name for run in page]
+                page = found_runs(sqlite_store, where=where, sort=sort, limit=2, after=listed[-1])
+            wanted = set(names.split())
+            assert listed == [name for name in everything if name in wanted], where
 
 
 #: What is refused, the character that is pointed at (before which `^` stands), and what is said.

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.sql import visitors
 
 from tracker.store.clock import server_now
 from tracker.store.schema import runs
+
+#: Runs that are looked at first: if a filter is true of many, a page is full with these.
+_NEAR = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class Order:
         *,
         limit: int | None = None,
         after: int | None = None,
-        by_index: bool = True,
+        rarely: Callable[[ColumnElement[bool]], ColumnElement[bool]] | None = None,
     ) -> list[int]:
         """The ids of the runs that a condition on `schema.runs` is true for, in order.
 
@@ -69,11 +82,12 @@ class Order:
             condition: See `compile_where`.
             limit: How many at the most.
             after: The id of a run: those only that come after it.
-            by_index: The condition is true of most runs, so that going through an index in
-                order soon finds enough of them, where there is one.
+            rarely: Makes a condition that is true of few runs faster, where the engine cannot
+                tell whether it is. None: an index that has the order is gone through until there
+                are enough.
         """
         now = connection.execute(select(server_now())).scalar_one()
-        return self._at(now)._ids(connection, condition, limit, after, by_index)  # noqa: SLF001
+        return self._at(now)._ids(connection, condition, limit, after, rarely)  # noqa: SLF001
 
     def _ids(
         self,
@@ -81,11 +95,20 @@ class Order:
         condition: ColumnElement[bool],
         limit: int | None,
         after: int | None,
-        by_index: bool,
+        rarely: Callable[[ColumnElement[bool]], ColumnElement[bool]] | None,
     ) -> list[int]:
         place = None if after is None else self._place(connection, after)
         found: list[int] = []
-        if limit is not None and by_index and self.indexed is not None:
+        if limit is not None and rarely is not None and self.indexed is runs.c.began_at:
+            if place is None or place[0] is not None:
+                near = self._with_first(self.indexed, condition & self._near(place), place)
+                found = [row[0] for row in connection.execute(near.limit(limit))]
+            if len(found) == limit:
+                return found
+            found = []
+        if rarely is not None:
+            condition = rarely(condition)
+        elif limit is not None and self.indexed is not None:
             if place is None or place[0] is not None:
                 first = self._with_first(self.indexed, condition, place).limit(limit)
                 found = [row[0] for row in connection.execute(first)]
@@ -99,6 +122,17 @@ class Order:
         wanted = self._joined(select(runs.c.id)).where(condition)
         wanted = wanted.order_by(*(key.clause() for key in self._all)).limit(limit)
         return [*found, *connection.execute(wanted).scalars()]
+
+    def _near(self, place: list[Any] | None) -> ColumnElement[bool]:
+        """Whether a run is one of the next in an order by when they began."""
+        began, falling = runs.c.began_at, self.keys[0].falling
+        following = select(began).where(began.is_not(None))
+        if place is not None:
+            following = following.where(began <= place[0] if falling else began >= place[0])
+        following = following.order_by(began.desc() if falling else began.asc()).limit(_NEAR)
+        ends = following.subquery().c.began_at
+        last = select((func.min if falling else func.max)(ends)).scalar_subquery()
+        return began >= last if falling else began <= last
 
     @property
     def _all(self) -> list[Key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import ColumnElement, Connection
 
@@ -51,9 +52,13 @@ def found_runs(
             from tracker.where import compile_order
 
             order = compile_order(connection, sort)
+        rarely = None
         # PostgreSQL knows whether an index soon finds what the filter is true for.
-        by_index = where is None or connection.dialect.name == "postgresql"
-        ids = order.ids(connection, condition, limit=limit, after=anchor, by_index=by_index)
+        if where is not None and connection.dialect.name != "postgresql":
+            from tracker.where import by_sets
+
+            rarely = partial(by_sets, connection)
+        ids = order.ids(connection, condition, limit=limit, after=anchor, rarely=rarely)
         return with_lost(_loaded(connection, ids))
 
 

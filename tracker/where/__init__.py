@@ -12,5 +12,6 @@ The fields of the language are also what runs are ordered by, and what columns o
 from tracker.where.compiler import compile_where
 from tracker.where.ordering import compile_order
 from tracker.where.shown import shown_columns
+from tracker.where.sql import by_sets
 
-__all__ = ["compile_order", "compile_where", "shown_columns"]
+__all__ = ["by_sets", "compile_order", "compile_where", "shown_columns"]
