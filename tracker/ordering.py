@@ -98,41 +98,61 @@ class Order:
         rarely: Callable[[ColumnElement[bool]], ColumnElement[bool]] | None,
     ) -> list[int]:
         place = None if after is None else self._place(connection, after)
-        found: list[int] = []
-        if limit is not None and rarely is not None and self.indexed is runs.c.began_at:
-            if place is None or place[0] is not None:
-                near = self._with_first(self.indexed, condition & self._near(place), place)
-                found = [row[0] for row in connection.execute(near.limit(limit))]
-            if len(found) == limit:
-                return found
-            found = []
+        found = self._by_index(connection, condition, limit, place, near=rarely is not None)
+        if len(found) == limit:
+            return found
         if rarely is not None:
-            condition = rarely(condition)
-        elif limit is not None and self.indexed is not None:
-            if place is None or place[0] is not None:
-                first = self._with_first(self.indexed, condition, place).limit(limit)
-                found = [row[0] for row in connection.execute(first)]
-                place = None  # of those without a first value, none comes before
-            if len(found) == limit:
-                return found
-            condition = and_(condition, self.keys[0].value.is_(None))
-            limit -= len(found)
+            return self._sorted(connection, rarely(condition), limit, place)
+        if limit is None or self.indexed is None:
+            return self._sorted(connection, condition, limit, place)
+        # Those without a first value follow, of which none comes before one that has it.
+        behind = place if place is not None and place[0] is None else None
+        rest = and_(condition, self.keys[0].value.is_(None))
+        return found + self._sorted(connection, rest, limit - len(found), behind)
+
+    def _by_index(
+        self,
+        connection: Connection,
+        condition: ColumnElement[bool],
+        limit: int | None,
+        place: list[Any] | None,
+        *,
+        near: bool,
+    ) -> list[int]:
+        """Those that an index finds in order, if there is one; if `near`, of the next ones only."""
+        if limit is None or self.indexed is None or (place is not None and place[0] is None):
+            return []
+        if near:
+            condition = and_(condition, self._near(self.indexed, place))
+        wanted = self._with_first(self.indexed, condition, place).limit(limit)
+        return [row[0] for row in connection.execute(wanted)]
+
+    def _sorted(
+        self,
+        connection: Connection,
+        condition: ColumnElement[bool],
+        limit: int | None,
+        place: list[Any] | None,
+    ) -> list[int]:
+        """All of them, sorted."""
         if place is not None:
             condition = and_(condition, _later(self._all, place))
         wanted = self._joined(select(runs.c.id)).where(condition)
         wanted = wanted.order_by(*(key.clause() for key in self._all)).limit(limit)
-        return [*found, *connection.execute(wanted).scalars()]
+        return [*connection.execute(wanted).scalars()]
 
-    def _near(self, place: list[Any] | None) -> ColumnElement[bool]:
-        """Whether a run is one of the next in an order by when they began."""
-        began, falling = runs.c.began_at, self.keys[0].falling
-        following = select(began).where(began.is_not(None))
+    def _near(self, indexed: ColumnElement[Any], place: list[Any] | None) -> ColumnElement[bool]:
+        """Whether a run is one of the next by the first key."""
+        falling = self.keys[0].falling
+        next_ones = self._joined(select(indexed.label("value")), inner=True)
+        next_ones = next_ones.where(indexed.is_not(None))
         if place is not None:
-            following = following.where(began <= place[0] if falling else began >= place[0])
-        following = following.order_by(began.desc() if falling else began.asc()).limit(_NEAR)
-        ends = following.subquery().c.began_at
+            value = literal(place[0], indexed.type)
+            next_ones = next_ones.where(indexed <= value if falling else indexed >= value)
+        next_ones = next_ones.order_by(indexed.desc() if falling else indexed.asc()).limit(_NEAR)
+        ends = next_ones.subquery().c.value
         last = select((func.min if falling else func.max)(ends)).scalar_subquery()
-        return began >= last if falling else began <= last
+        return indexed >= last if falling else indexed <= last
 
     @property
     def _all(self) -> list[Key]:
