@@ -60,6 +60,7 @@ def by_thread(folder: Path, identity: RunIdentity, store: str) -> Shipping:
         folder=str(folder),
         name=identity.name,
         writer=identity.writer,
+        replaces=None,
         store=store,
         durability="process",
         trainer=os.getpid(),
@@ -85,7 +86,8 @@ def hook_cost(
         Microseconds: `p50`, `p99`, `p999` over the hooks; `cpu` per event until everything is
         stored, of this process and the one that ships.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # The process that ships makes chunks for a moment longer.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         store = url or f"sqlite:///{folder}/bench.db"
         open_store(store, create=True).close()
         recorder, identity = began_recorder(Path(folder) / "journals")
