@@ -30,13 +30,21 @@ from tracker.plots import reading
 from tracker.store import chunks, sealing
 from tracker.store.chunks import seal, seal_again
 from tracker.store.opening import connect_store, upgrade_store
-from tracker.store.sealing import SIZE
 from tracker.store.sql import SqlStore
+
+#: Of chunks here: streams of several are short then.
+SIZE = 4_096
 
 _CURVES: list[tuple[str, reading.Source]] = [
     *((metric, "batch") for metric in ("loss", "mae", "other", "none", "val_loss", "test_loss")),
     *((metric, "epoch") for metric in ("loss", "none", "val_loss", "test_loss", "test_none")),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "SIZE", SIZE)
+    monkeypatch.setattr(chunks, "_PAGE", SIZE)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -51,7 +59,7 @@ def long_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlSt
     store.close()
 
 
-def long_stream(epochs: int = 5, batches: int = 4_000) -> list[Record]:
+def long_stream(epochs: int = 3, batches: int = 2_000) -> list[Record]:
     """More than two chunks, with what is awkward: NaN, whole numbers, keys that come and go."""
     stream = Stream()
     stream.add("run_began", {"version": 2, "experiment": "long"})
@@ -80,7 +88,7 @@ def long_stream(epochs: int = 5, batches: int = 4_000) -> list[Record]:
     return stream.records
 
 
-def resumed_stream(batches: int = 3_000) -> list[Record]:
+def resumed_stream(batches: int = 1_000) -> list[Record]:
     """Three attempts: the second runs a part again of what the first did, the third an epoch."""
     stream = Stream()
     stream.add("run_began", {"version": 2, "experiment": "long"})
@@ -190,7 +198,7 @@ def test_frames_of_a_resumed_run(long_store: SqlStore, monkeypatch: pytest.Monke
 
 def test_sealed_ranges_are_not_read_as_rows(long_store: SqlStore) -> None:
     """What a chunk says is believed, so rows of its range are not what is read."""
-    uuid = stored(long_store, long_stream(3))
+    uuid = stored(long_store, long_stream())
     seal(long_store, uuid)
     run = long_store.runs()[0]
     with long_store.snapshot() as connection:
@@ -207,7 +215,7 @@ def test_rows_that_lie_in_another_order_are_read_as_columns(
     """PostgreSQL keeps events where there is room: their order is asked for, not hoped for."""
     store = connect_store(postgres_url, create=True)
     upgrade_store(store)
-    stored(store, long_stream(1))
+    stored(store, long_stream())
     expected = rows_frames(store, monkeypatch)
     with store.writing() as connection:
         for statement in (
@@ -248,7 +256,7 @@ def test_a_chunk_of_another_format_is_not_read(
     long_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks of an earlier program are passed over, and replaced by whoever seals next."""
-    uuid = stored(long_store, long_stream(3))
+    uuid = stored(long_store, long_stream())
     expected = rows_frames(long_store, monkeypatch)
     seal(long_store, uuid)
     with long_store.writing() as connection:
@@ -343,11 +351,11 @@ def test_a_real_training_seals_its_chunks_in_the_background() -> None:
     deadline = time.monotonic() + 30
     while not chunk_rows(store) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert chunk_rows(store) == [(1, SIZE)]
+    assert chunk_rows(store) == [(1, sealing.SIZE)]
     ours = tracker.events("long", store=store)
     with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
         count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-    assert len(ours) == count > SIZE
+    assert len(ours) == count > sealing.SIZE
     store.close()
 
 
