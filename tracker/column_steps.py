@@ -30,18 +30,19 @@ _Call = tuple[int, int | None]
 _Numbers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What tells where some events of a piece stand, in their order."""
+@dataclass(frozen=True, kw_only=True)
+class _Events:
+    """Some events in the order of their seq, in spans of one attempt, call and epoch.
 
-    #: Events of the piece, and which of them these are.
-    count: int
-    row: NDArray[np.int32]
-    #: Which of `kinds` each is of.
+    These are of spans, which are few, and not of events: of a million batches they would take
+    longer to touch than to work out.
+    """
+
+    #: Which of `kinds` each event is of, and its batch or `NONE`.
     kind: NDArray[np.int16]
     kinds: Sequence[str]
     batch: _Numbers
-    #: Where attempt, call or epoch are others than before, and what they are from there on.
+    #: Where spans begin, and their attempt, call and epoch, or `NONE`.
     starts: NDArray[np.intp]
     attempt: _Numbers
     call: _Numbers
@@ -50,6 +51,15 @@ class Standing:
     def of_kinds(self, kinds: Collection[str]) -> NDArray[np.bool_]:
         """Which events are of one of these kinds."""
         return _of_kinds(self.kind, self.kinds, kinds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing(_Events):
+    """What tells where some events of a piece stand."""
+
+    #: Events of the piece, and which of them these are.
+    count: int
+    row: NDArray[np.int32]
 
 
 def standing_of(piece: Columns, kinds: Collection[str]) -> Standing:
@@ -113,33 +123,16 @@ def places_of(standings: Sequence[Standing], coarse: Sequence[Record]) -> Places
     )
 
 
-@dataclass(frozen=True)
-class Places:
-    """Some events of a run in the order of their seq: of training's batches and epochs all.
-
-    Attempt, call and epoch are those of spans, which are few, and not of events: of a million
-    batches they would take longer to touch than to work out.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Places(_Events):
+    """Some events of a run: of training's batches and epochs all."""
 
     standings: Sequence[Standing]
-    #: Which of `kinds` each is of, and its batch or `NONE`.
-    kind: NDArray[np.int16]
-    kinds: Sequence[str]
-    batch: _Numbers
-    #: Where spans begin, and their attempt, call and epoch, or `NONE`.
-    starts: NDArray[np.intp]
-    attempt: _Numbers
-    call: _Numbers
-    epoch: _Numbers
     #: The run's `call_began` and `epoch_end`.
     coarse: Sequence[Record]
 
     def __len__(self) -> int:
         return len(self.batch)
-
-    def of_kinds(self, kinds: Collection[str]) -> NDArray[np.bool_]:
-        """Which events are of one of these kinds."""
-        return _of_kinds(self.kind, self.kinds, kinds)
 
     def each(self, spans: NDArray[Any], chosen: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """For each event what is said of its span.
