@@ -22,11 +22,11 @@ from tracker.location import default_store, journal_folders
 from tracker.query import run_of
 
 #: A mount namespace of the trainer's own, with a small disk at $SMALL.
-_MOUNT = 'mount -t tmpfs -o size=4m none "$SMALL" && exec "$@"'
+_MOUNT = 'mount -t tmpfs -o size=16m none "$SMALL" && exec "$@"'
 
 
 def small_disk() -> list[str]:
-    """What to put before a command, so that it runs with a disk of 4 MB at $SMALL."""
+    """What to put before a command, so that it runs with a disk of 16 MB at $SMALL."""
     flags = ["--mount"] if os.geteuid() == 0 else ["--map-root-user", "--mount"]
     return ["unshare", *flags, "sh", "-c", _MOUNT, "sh"]
 
