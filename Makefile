@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 # Test processes side by side: most tests wait for servers and trainings more than they compute.
 WORKERS ?= 3
+FAULT_WORKERS ?= 2
 DEMO_HOME ?= $(CURDIR)/build/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -64,10 +65,10 @@ $(VENV)/assets.stamp: package-lock.json tools/assets.py | $(VENV)/test.stamp
 pytest: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not faults'
 	@# By themselves: they kill and stop what others would be using, and watch the clock.
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -n $(FAULT_WORKERS) --dist loadfile -m faults
 
 faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
-	$(BIN)/python -m pytest -m faults $(if $(LONG),--long)
+	$(BIN)/python -m pytest -n $(FAULT_WORKERS) --dist loadfile -m faults $(if $(LONG),--long)
 
 bench: $(VENV)/test.stamp  ## Measure, each figure beside its floor
 	$(BIN)/python -m benchmarks

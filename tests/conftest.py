@@ -12,7 +12,7 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,6 +45,19 @@ for _name in [name for name in os.environ if name.startswith("PG")]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long`: the fault tests' long variants."""
     parser.addoption("--long", action="store_true", help="fault tests: many more kills, longer")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In one of several workers: hand over what came of its faults."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["faults"] = LEDGER.told()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Enter what a worker handed over; one that was killed has nothing to say."""
+    LEDGER.enter(getattr(node, "workeroutput", {}).get("faults", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

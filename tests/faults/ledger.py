@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from tracker.event import HOOKS, Record
@@ -51,6 +51,17 @@ class Ledger:
         entry.doubled += doubled
         assert seqs == list(range(1, len(seqs) + 1)), f"{fault}: not gapless"
         assert returned <= hooks <= returned + may_be_more, f"{fault}: {hooks} of {returned} hooks"
+
+    def told(self) -> dict[str, dict[str, int]]:
+        """The account in plain values, for another process."""
+        return {fault: asdict(entry) for fault, entry in self.entries.items()}
+
+    def enter(self, told: Mapping[str, Mapping[str, int]]) -> None:
+        """Add the account of another process."""
+        for fault, numbers in told.items():
+            entry = self.entries.setdefault(fault, Entry())
+            for name, number in numbers.items():
+                setattr(entry, name, getattr(entry, name) + number)
 
     def table(self) -> str:
         """The account, a row a fault."""
