@@ -54,7 +54,7 @@ def make_figure(
     series, lost = [], 0
     for which, run in enumerate(found.values()):
         for number, metric in enumerate(names):
-            curve = read_curve(run, metric, source, store)
+            curve = read_curve(run, metric, source, store, timed=x == "time")
             lines = lines_of(curve, x, points=_POINTS, smooth=smooth, log=log)
             if not lines:
                 continue

@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # pyarrow takes a while to load
 Axis = Literal["epoch", "step", "time"]
 Source = Literal["epoch", "batch"]
 
+_NO_TIMES = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
@@ -39,9 +41,10 @@ class Curve:
     value: Floats
     #: Training batches since the run began; NaN where unknown.
     step: Floats
-    #: Microseconds since the epoch, and the number of the batch or `NONE`.
-    moment: NDArray[np.int64]
+    #: The number of the batch or `NONE`.
     batch: NDArray[np.int64]
+    #: Microseconds since 1970; None: they were not asked for.
+    moment: NDArray[np.int64] | None
     #: Where another call or epoch begins, and from there on: the epoch or `NONE`; the number of
     #: the unbroken stretch, which of batches is an epoch of one phase.
     starts: NDArray[np.intp]
@@ -59,6 +62,8 @@ class Curve:
         if axis == "step":
             return self.step
         if axis == "time":
+            if self.moment is None:
+                raise ValueError("The times of this curve were not read: read it with timed=True.")
             return (self.moment - self.began_at) / 1e6
         epoch = self._each(np.where(self.epochs == NONE, np.nan, self.epochs))
         batched = self.batch != NONE
@@ -81,11 +86,13 @@ class Curve:
     @property
     def nbytes(self) -> int:
         """How much memory it takes."""
-        arrays = (self.value, self.step, self.moment, self.batch)
-        return sum(array.nbytes for array in arrays)
+        arrays = (self.value, self.step, self.batch, self.moment)
+        return sum(array.nbytes for array in arrays if array is not None)
 
 
-def read_curve(run: Run, metric: str, source: Source, store: SqlStore) -> Curve:
+def read_curve(
+    run: Run, metric: str, source: Source, store: SqlStore, *, timed: bool = True
+) -> Curve:
     """One metric of one run.
 
     Args:
@@ -93,12 +100,13 @@ def read_curve(run: Run, metric: str, source: Source, store: SqlStore) -> Curve:
         metric: By its full name: `val_loss`, `test_loss` for evaluates of their own.
         source: At the ends of epochs and evaluates, or of batches.
         store: The store.
+        timed: Whether its values are wanted on the axis of time.
 
     Returns:
         Its values; none where the run has no such metric.
     """
     wanted = _logged_as(metric, source)
-    return _of_columns(run, wanted, store) or _of_frame(run, wanted, store)
+    return _of_columns(run, wanted, store, timed=timed) or _of_frame(run, wanted, store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class _Wanted:
     source: Source
 
 
-def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
+def _of_columns(run: Run, wanted: _Wanted, store: SqlStore, *, timed: bool) -> Curve | None:
     """By way of chunks; None for short runs, and for those that cannot be columns."""
     if run.state.last_seq < LONG:
         return None
@@ -123,6 +131,8 @@ def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
 
     kinds = [kind for kind in METRIC_KINDS[wanted.source] if PHASES[kind] == wanted.phase]
 
+    fields = (*FIELDS, "at") if timed else FIELDS
+
     def part(piece: Columns) -> tuple[Standing, NDArray[np.bool_], Floats, NDArray[np.int64]]:
         standing = standing_of(piece, kinds)
         own = np.flatnonzero(standing.of_kinds(kinds))
@@ -130,15 +140,17 @@ def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
         there, value = numbers_of(logged)
         chosen = np.zeros(len(standing.row), bool)
         chosen[own[there]] = True
-        return standing, chosen, value, piece.fields["at"].to_numpy()[standing.row[chosen]]
+        moment = piece.fields["at"].to_numpy()[standing.row[chosen]] if timed else _NO_TIMES
+        return standing, chosen, value, moment
 
     with store.snapshot() as connection:
         coarse = coarse_of(connection, run, COARSE)
-        parts = read_columns(connection, run, part, fields=(*FIELDS, "at"), names=[wanted.name])
+        parts = read_columns(connection, run, part, fields=fields, names=[wanted.name])
     if parts is None:
         return None
     standings, *arrays = zip(*parts, strict=True)
-    chosen, value, moment = map(np.concatenate, arrays)
+    chosen, value, times = map(np.concatenate, arrays)
+    moment = times if timed else None
     places = places_of(standings, coarse)
     of_spans = np.ones(len(places.starts), bool)
     if "test_end" in kinds:  # that of a fit's own validation says what its epoch's end says
@@ -147,7 +159,7 @@ def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
         of_spans &= (places.epoch != NONE) == wanted.inside
     if not of_spans.all():
         kept = places.each(of_spans, chosen)
-        value, moment = value[kept], moment[kept]
+        value, moment = value[kept], None if moment is None else moment[kept]
         chosen[chosen] = kept
     step, batch = places.step(chosen), places.batch[chosen]
     span = places.each(np.arange(len(places.starts), dtype=np.int32), chosen)
@@ -157,11 +169,11 @@ def _of_columns(run: Run, wanted: _Wanted, store: SqlStore) -> Curve | None:
         number[chosen] = np.arange(len(value))
         order = number[places.order]
         order = order[order >= 0]
-        value, step, moment = value[order], step[order], moment[order]
-        batch, span = batch[order], span[order]
+        value, step, batch, span = value[order], step[order], batch[order], span[order]
+        moment = None if moment is None else moment[order]
     starts = starts_of(span)
     spans = span[starts]
-    return _curve(run, value, step, moment, batch, starts, places.call[spans], places.epoch[spans])
+    return _curve(run, value, step, batch, moment, starts, places.call[spans], places.epoch[spans])
 
 
 def _of_frame(run: Run, wanted: _Wanted, store: SqlStore) -> Curve:
@@ -179,7 +191,7 @@ def _of_frame(run: Run, wanted: _Wanted, store: SqlStore) -> Curve:
     at = np.asarray(frame["at"].astype("int64"), np.int64)
     starts = starts_of(call, epoch)
     value = frame["value"].to_numpy(np.float64)
-    return _curve(run, value, step, at, batch, starts, call[starts], epoch[starts])
+    return _curve(run, value, step, batch, at, starts, call[starts], epoch[starts])
 
 
 def _logged_as(metric: str, source: Source) -> _Wanted:
@@ -195,8 +207,8 @@ def _curve(
     run: Run,
     value: Floats,
     step: Floats,
-    moment: NDArray[np.int64],
     batch: NDArray[np.int64],
+    moment: NDArray[np.int64] | None,
     starts: NDArray[np.intp],
     call: NDArray[np.int64],
     epoch: NDArray[np.int64],
@@ -209,8 +221,8 @@ def _curve(
     return Curve(
         value=value,
         step=step,
-        moment=moment,
         batch=batch,
+        moment=moment,
         starts=starts,
         epochs=epoch,
         pieces=pieces,

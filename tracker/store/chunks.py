@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -191,7 +192,7 @@ def stream_columns(
     )
     reached, looked_at = after, after
 
-    def opened(row: Row[Any]) -> tuple[_Made] | None:
+    def opened(row: Row[Any, Any, Any, Any]) -> tuple[_Made] | None:
         is_inside = after < row.first_seq and row.last_seq <= last
         piece = _opened(run, row, fields if is_inside else None, names)
         if piece is None:
@@ -206,23 +207,34 @@ def stream_columns(
             yield each(piece if names is None else piece.named(names))
 
     # Hashing and unpacking leave Python to others meanwhile.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        while True:
-            rows = connection.execute(chosen.where(chunks.c.last_seq > looked_at)).all()
-            for row, made in zip(rows, pool.map(opened, rows), strict=True):
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        more = True
+        while more:
+            found = connection.execute(chosen.where(chunks.c.last_seq > looked_at))
+            # The first ones are unpacked while the others are on their way.
+            opening = deque((row, pool.submit(opened, row)) for row in found)
+            more = len(opening) == _AT_ONCE
+            while opening:
+                row, future = opening.popleft()
+                looked_at = row.last_seq
+                made = future.result()
+                del future  # and what it made, as soon as the caller has done with that
                 if made is None:
                     continue
                 yield from from_events(reached, row.first_seq - 1)
                 yield made[0]
                 reached = row.last_seq
-            if len(rows) < _AT_ONCE:
-                break
-            looked_at = rows[-1].last_seq
+    finally:
+        pool.shutdown(cancel_futures=True)
     yield from from_events(reached, last)
 
 
 def _opened(
-    run: Run, row: Row[Any], fields: Collection[str] | None, names: Collection[str] | None
+    run: Run,
+    row: Row[Any, Any, Any, Any],
+    fields: Collection[str] | None,
+    names: Collection[str] | None,
 ) -> Columns | None:
     """A chunk's columns, if they are what was sealed."""
     try:

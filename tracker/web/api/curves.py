@@ -61,7 +61,7 @@ def _lines(
     end: float | None,
     store: SqlStore,
 ) -> list[dict[str, Any]]:
-    curve = cached_curve(run, metric, source, store)
+    curve = cached_curve(run, metric, source, store, timed=x == "time")
     found = lines_of(curve, x, points=points, smooth=smooth, begin=begin, end=end)
     return [
         {
