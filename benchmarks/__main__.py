@@ -9,13 +9,13 @@ import argparse
 import gc
 from functools import partial
 
-from benchmarks import care, diff, drain, frames, hook, memory, search, training
+from benchmarks import care, diff, drain, frames, hook, memory, search, shell, training
 from benchmarks.table import machine, table
 from tests.postgres import PostgresServer, installations, running_server
 from tracker.delivery import collect_seldom
 from tracker.store.opening import connect_store, upgrade_store
 
-PARTS = ["hook", "drain", "care", "frames", "search", "diff", "memory", "training"]
+PARTS = ["hook", "drain", "care", "frames", "search", "shell", "diff", "memory", "training"]
 
 
 def server_url(server: PostgresServer) -> str:
@@ -55,6 +55,8 @@ def main() -> None:
             )
         if "search" in what:
             found += search.figures(arguments.events, arguments.repeat, partial(server_url, server))
+        if "shell" in what:
+            found += shell.figures(3 * arguments.repeat)
         if "diff" in what:
             found += diff.figures(10 * arguments.events, arguments.repeat)
         if "memory" in what:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from copy import copy
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.models import CommandInfo
 
 from .options import StoreOption, choose_store
 
@@ -24,12 +25,14 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 _OTHERS = ("replay", "care", "sql", "ui")
 
 
-def application(group: str | None = None) -> typer.Typer:
+def application(group: str | None = None, command: str | None = None) -> typer.Typer:
     """The command line.
 
+    What nobody asked for need not be loaded: Typer looks at each option of all that is there.
+
     Args:
-        group: With the commands of this group only, if it is one: what nobody asked for need not
-            be loaded. Typer looks at each option of all that is there.
+        group: With this group only, if it is one.
+        command: With this command of the group only, if it is one.
     """
     app = typer.Typer(
         name="tracker",
@@ -41,21 +44,34 @@ def application(group: str | None = None) -> typer.Typer:
         "unreachable, 5 schema needs an upgrade, 6 damaged, 130 interrupted.",
     )
     app.callback()(options)
-    chosen = [group] if group in _GROUPS else None
-    for name in chosen or _GROUPS:
+    if group is not None and group in _GROUPS:
+        app.add_typer(_group(group, command), name=group)
+        return app
+    for name in _GROUPS:
         app.add_typer(_group(name), name=name)
-    for module in _OTHERS if chosen is None else ():
-        import_module(f".{module}", __package__).add_to(app)
+    for module in _OTHERS:
+        _module(module).add_to(app)
     return app
 
 
-@cache
-def _group(name: str) -> typer.Typer:
-    first, *others = (import_module(f".{module}", __package__) for module in _GROUPS[name])
-    group: typer.Typer = first.app
+def _group(name: str, command: str | None = None) -> typer.Typer:
+    first, *others = _GROUPS[name]
+    group: typer.Typer = copy(_module(first).app)
+    group.registered_commands = [*group.registered_commands]
     for module in others:
-        module.add_to(group)
+        if _named(group, command):
+            break
+        _module(module).add_to(group)
+    group.registered_commands = _named(group, command) or group.registered_commands
     return group
+
+
+def _named(group: typer.Typer, command: str | None) -> list[CommandInfo]:
+    return [one for one in group.registered_commands if one.name == command]
+
+
+def _module(name: str) -> Any:
+    return import_module(f".{name}", __package__)
 
 
 def _show_version(wanted: bool) -> None:

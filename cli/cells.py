@@ -26,23 +26,24 @@ def json_text(value: Any, *, indent: bool = True) -> str:
 
 def cell(value: Any) -> str:
     """A value as people read it."""
-    if value is None or type(value).__name__ in _MISSING:
-        return ""
     if isinstance(value, str):
         return printable(value)
-    if isinstance(value, datetime):
-        local = value if value.tzinfo is None else value.astimezone(local_zone())
-        return local.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, timedelta):
-        return _duration(value.total_seconds())
     if isinstance(value, float):
         return f"{value:.6g}"
+    if value is None or type(value).__name__ in _MISSING:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value if value.tzinfo is None else local(value):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, timedelta):
+        return _duration(value.total_seconds())
     return printable(str(value))
 
 
-def local_zone() -> Any:
-    """The zone of this machine, in which tables show times."""
-    return datetime.now().astimezone().tzinfo
+def local(moment: datetime) -> datetime:
+    """A moment as the clocks of this machine's zone showed it then."""
+    # Those of pandas know a zone only by its name.
+    plain = getattr(moment, "to_pydatetime", None)
+    return (plain() if plain else moment).astimezone()
 
 
 def names_of(frame: pd.DataFrame | Listing) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cells import cell, local_zone
+from .cells import cell, local
 from .options import (
     ColumnsOption,
     FormatOption,
@@ -205,6 +205,5 @@ def _line(row: dict[Any, Any]) -> str:
         logs = " ".join(f"{cell(name)}={cell(value)}" for name, value in row["logs"].items())
     else:
         logs = cell(row["logs"].get("status") or row["logs"].get("reason"))
-    at = row["at"].tz_convert(local_zone())
-    head = f"{row['seq']:>7}  {at:%H:%M:%S.%f}  {row['kind']:<19}  {place:<12}"
+    head = f"{row['seq']:>7}  {local(row['at']):%H:%M:%S.%f}  {row['kind']:<19}  {place:<12}"
     return f"{head}  {logs}".rstrip() + "\n"

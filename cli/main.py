@@ -56,7 +56,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name may have letters that it cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
-        application(next(iter(sys.argv[1:]), None))(prog_name="tracker")
+        application(*sys.argv[1:3])(prog_name="tracker")
     except errors.TrackerError as error:
         complain(str(error))
         code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), _FAILED)

@@ -107,6 +107,7 @@ def list_runs(
             after=after,
             archived=archived,
             workers=workers,
+            described=columns is not None or only_changed,  # nothing else shows params or tags
         )
         listed = found_listing(opened, found, columns=columns, only_changed=only_changed)
         return listed.picked(_shown(listed)) if columns is None and form in _SHORT else listed

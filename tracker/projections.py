@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.event import BY_HAND, PHASES, VERSION, Record, rows_of
 from tracker.logs import as_double, decode
@@ -31,8 +31,7 @@ HISTORY_KINDS = ("call_began", *_METRIC_KINDS)
 History = Callable[[], Iterable[Record]]
 
 
-@dataclass(frozen=True, slots=True)
-class MetricState:
+class MetricState(NamedTuple):
     """One metric of one phase: its last, least, greatest and first value, and where each was.
 
     `minimum` and `maximum` pass over NaN and are None until there is another value.
@@ -485,11 +484,11 @@ def _folded(before: MetricState | None, value: float, record: Record) -> MetricS
     if before is None:
         after = MetricState(value, seq, epoch, first=value, first_seq=seq, first_epoch=epoch)
     else:
-        after = replace(before, last=value, last_seq=seq, last_epoch=epoch)
+        after = before._replace(last=value, last_seq=seq, last_epoch=epoch)
     if math.isnan(value):
         return after
     if after.minimum is None or value < after.minimum:
-        after = replace(after, minimum=value, minimum_seq=seq, minimum_epoch=epoch)
+        after = after._replace(minimum=value, minimum_seq=seq, minimum_epoch=epoch)
     if after.maximum is None or value > after.maximum:
-        after = replace(after, maximum=value, maximum_seq=seq, maximum_epoch=epoch)
+        after = after._replace(maximum=value, maximum_seq=seq, maximum_epoch=epoch)
     return after

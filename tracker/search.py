@@ -30,8 +30,11 @@ def found_runs(
     after: str | int | None = None,
     archived: bool = False,
     workers: bool = False,
+    described: bool = True,
 ) -> list[Run]:
-    """The runs of a store with everything that its projections say; see `tracker.query.runs`.
+    """The runs of a store with what its projections say; see `tracker.query.runs`.
+
+    `described` as for `tracker.store.rows.load_runs`.
 
     Raises:
         InvalidArgument: `limit` is negative.
@@ -59,7 +62,7 @@ def found_runs(
 
             rarely = partial(by_sets, connection)
         ids = order.ids(connection, condition, limit=limit, after=anchor, rarely=rarely)
-        return with_lost(_loaded(connection, ids))
+        return with_lost(_loaded(connection, ids, described=described))
 
 
 def found_listing(
@@ -99,11 +102,12 @@ def _are_known(listing: Listing, columns: str | Sequence[str]) -> bool:
     return all(name in listing.columns for name in _names(columns))
 
 
-def _loaded(connection: Connection, ids: Sequence[int]) -> list[Run]:
+def _loaded(connection: Connection, ids: Sequence[int], *, described: bool) -> list[Run]:
     """The runs with these ids, in their order."""
     runs: dict[int, Run] = {}
     for place in range(0, len(ids), _AT_ONCE):
-        found = load_runs(connection, where=_among(ids[place : place + _AT_ONCE]))
+        among = _among(ids[place : place + _AT_ONCE])
+        found = load_runs(connection, where=among, described=described)
         runs |= {run.id: run for run in found}
     return [runs[run_id] for run_id in ids]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, select
 
 from tracker.logs import from_plain, to_plain
 from tracker.projections import MetricState, RunState
@@ -40,14 +40,16 @@ _STATE_COLUMNS = (
     "dropped",
 )
 
+#: The others, as `_run` takes them.
+_OWN_COLUMNS = ("id", "uuid", "given_name", "name", "writer", "head", "group_name", "calls",
+                "heartbeat_at")  # fmt: skip
+
 _RUNS: Select[Any] = select(
-    *(schema.runs.c[name] for name in _STATE_COLUMNS),
-    *(one for one in schema.runs.c if one.name not in _STATE_COLUMNS),
-    server_now().label("now"),
+    *(schema.runs.c[name] for name in (*_STATE_COLUMNS, *_OWN_COLUMNS)), server_now().label("now")
 )
 _PARAMS = select(schema.run_params.c.run_id, schema.run_params.c.key, schema.run_params.c.value)
 _TAGS = select(schema.run_tags.c.run_id, schema.run_tags.c.key, schema.run_tags.c.value)
-_METRIC_FIELDS = tuple(one.name for one in fields(MetricState))
+_METRIC_FIELDS = MetricState._fields
 _METRICS = select(
     schema.run_metrics.c.run_id,
     schema.run_metrics.c.phase,
@@ -56,6 +58,9 @@ _METRICS = select(
 )
 #: Of the values where NULL is NaN.
 _NAN_PLACES = (_METRIC_FIELDS.index("last"), _METRIC_FIELDS.index("first"))
+
+#: By run: its params, tags or metrics.
+_Parts = dict[int, dict[Any, Any]]
 
 #: What the column `calls` holds of `RunState`, beside `open_calls` and `spans`.
 _CALL_NUMBERS = ("last_call", "next_call", "again_until")
@@ -66,28 +71,36 @@ def load_runs(
     uuids: Sequence[str] | None = None,
     *,
     where: ColumnElement[bool] | None = None,
+    described: bool = True,
 ) -> list[Run]:
-    """Runs with their projections, in id order; all, those of `uuids`, or those of a condition."""
+    """Runs with their projections, in id order.
+
+    Args:
+        connection: A transaction whose reads are all of one moment.
+        uuids: Only these.
+        where: Only those that this holds for.
+        described: With their params and tags; else they seem to have none.
+    """
     if uuids is not None:
         where = schema.runs.c.uuid.in_(uuids)
     wanted = _RUNS.order_by(schema.runs.c.id)
     rows = connection.execute(wanted if where is None else wanted.where(where)).all()
-    parts: dict[int, dict[str, dict[Any, Any]]] = {
-        row.id: {"params": {}, "tags": {}, "metrics": {}} for row in rows
-    }
     if not rows:
         return []
-    none: dict[str, dict[Any, Any]] = {"params": {}, "tags": {}, "metrics": {}}
     # A run that began in this moment has parts, and is not among the rows.
-    for run_id, key, text in _part(connection, _PARAMS, where):
-        value = _loaded(text, text)
-        value = from_plain(value) if isinstance(value, dict | list | str) else value
-        parts.get(run_id, none)["params"][key] = value
-    for run_id, key, value in _part(connection, _TAGS, where):
-        parts.get(run_id, none)["tags"][key] = value
+    params: _Parts = defaultdict(dict)
+    tags: _Parts = defaultdict(dict)
+    metrics: _Parts = defaultdict(dict)
+    if described:
+        for run_id, key, text in _part(connection, _PARAMS, where):
+            value = _loaded(text, text)
+            value = from_plain(value) if isinstance(value, dict | list | str) else value
+            params[run_id][key] = value
+        for run_id, key, value in _part(connection, _TAGS, where):
+            tags[run_id][key] = value
     for run_id, phase, metric, *values in _part(connection, _METRICS, where):
-        parts.get(run_id, none)["metrics"][phase, metric] = _metric_state(values)
-    return [_run(row, parts[row.id]) for row in rows]
+        metrics[run_id][phase, metric] = _metric_state(values)
+    return [_run(row, params, tags, metrics) for row in rows]
 
 
 def _part(
@@ -100,20 +113,27 @@ def _part(
     return connection.execute(wanted).all()
 
 
-def _run(row: Row[Any], parts: dict[str, dict[Any, Any]]) -> Run:
-    held: dict[str, Any] = dict(zip(_STATE_COLUMNS, row, strict=False))  # its first columns
-    name = None if row.name == row.given_name else row.name
+def _run(row: Sequence[Any], params: _Parts, tags: _Parts, metrics: _Parts) -> Run:
+    own = row[len(_STATE_COLUMNS) :]
+    run_id, uuid, given_name, name, writer, head, group, calls, heartbeat_at, now = own
     state = RunState(
-        name=name, group=row.group_name, **_calls(_loaded(row.calls, {})), **(held | parts)
+        **dict(zip(_STATE_COLUMNS, row, strict=False)),  # its first columns
+        **_calls(_loaded(calls, {})),
+        name=None if name == given_name else name,
+        group=group,
+        params=params.get(run_id, {}),
+        tags=tags.get(run_id, {}),
+        metrics=metrics.get(run_id, {}),
     )
     return Run(
-        id=row.id,
-        uuid=row.uuid,
-        given_name=row.given_name,
-        writer=row.writer,
-        head=row.head if isinstance(row.head, bytes) else GENESIS,
+        id=run_id,
+        uuid=uuid,
+        given_name=given_name,
+        writer=writer,
+        head=head if isinstance(head, bytes) else GENESIS,
         state=state,
-        heartbeat_age=_age(row),
+        # The clock may have been set back.
+        heartbeat_age=None if heartbeat_at is None else max(0, now - heartbeat_at) / 1e6,
     )
 
 
@@ -134,16 +154,11 @@ def _calls(held: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _age(row: Row[Any]) -> float | None:
-    # The clock may have been set back.
-    return None if row.heartbeat_at is None else max(0, row.now - row.heartbeat_at) / 1e6
-
-
 def _metric_state(values: list[Any]) -> MetricState:
     for place in _NAN_PLACES:
         if values[place] is None:
             values[place] = math.nan
-    return MetricState(*values)
+    return MetricState._make(values)
 
 
 def state_values(state: RunState) -> dict[str, Any]:
@@ -211,7 +226,7 @@ def _store_metrics(
 
 
 def _metric_values(state: MetricState) -> dict[str, Any]:
-    values = {name: getattr(state, name) for name in _METRIC_FIELDS}
+    values = state._asdict()
     for name in ("last", "first"):
         values[name] = None if math.isnan(values[name]) else values[name]
     return values
