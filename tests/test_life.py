@@ -32,7 +32,7 @@ from tracker.errors import (
 )
 from tracker.journal import journals
 from tracker.location import journal_folders
-from tracker.query import run_of
+from tracker.query import describe, run_of
 from tracker.store.opening import open_store
 from tracker.store.sql import SqlStore
 
@@ -152,6 +152,11 @@ def test_purging(store: Path) -> None:
     assert tombstone["logs"]["events"] == tombstone["seq"] - 1 == 33
     assert b"a secret" not in store.read_bytes()
     assert b"beta" not in store.read_bytes()
+    facts = describe(uuid)
+    assert (facts["started"], facts["duration"]) == (None, None)
+    assert tracker.state(uuid).status == "purged"
+    with pytest.raises(InvalidArgument, match="It was purged: event 34 is what is left"):
+        tracker.state(uuid, at=33)
     opened = open_store()
     with pytest.raises(RunPurged):
         opened.append(identity("beta", 2), fit_stream(), expected_seq=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import tracker
 from tests.browser import served
 from tests.streams import Stream, fit_stream, identity
 from tracker.plots.bands import banded, smoothed
-from tracker.store.opening import connect_store, upgrade_store
+from tracker.store.opening import connect_store, open_store, upgrade_store
 from tracker.web.api import ENDPOINTS
 from tracker.web.application import application
 from tracker.web.parameters import Parameter, values_of
@@ -226,6 +227,21 @@ def test_a_store_that_is_not_there(tmp_path: Path) -> None:
         upgrade_store(store)
         store.close()
         assert made.get("/api/v1/runs").json() == []
+
+
+def test_what_is_left_of_a_purged_run_is_shown(tmp_path: Path) -> None:
+    """Its page and its one event; what is gone is said to be."""
+    url = f"sqlite:///{tmp_path}/purged.db"
+    with closing(open_store(url, create=True)) as store:
+        for number, name in enumerate(("gone", "other"), 1):
+            store.append(identity(name, number), fit_stream(name=name), expected_seq=0)
+        tracker.purge_runs("gone", store=store)
+    with TestClient(application(Settings(store=url)), base_url="http://127.0.0.1") as client:
+        paths = ("1", "1/at", "1/at/33", "1/now", "1/time", "1/moment")
+        assert [client.get(f"/runs/{path}").status_code for path in paths] == [200] * len(paths)
+        assert client.get("/compare?runs=1,other").status_code == 200
+        answer = client.get("/runs/1/at/1")
+        assert (answer.status_code, "It was purged" in answer.text) == (400, True)
 
 
 def test_values_of_parameters() -> None:

@@ -45,7 +45,9 @@ def description(run: Run, story: Sequence[Event]) -> dict[str, Any]:
     error = (ends[-1].get("error") or {}) if ends and state.error_type else {}
     head = [*_HEAD, *(["heartbeat"] if state.status in ("running", "lost") else [])]
     head += ["archived"] if state.archived_at else []
-    plain = {name: None if row[name] is pd.NA else row[name] for name in head}
+    # Of a purged run it is not known when it began, nor how long it took.
+    gone = {name for name in head if row[name] is pd.NA or row[name] is pd.NaT}
+    plain = {name: None if name in gone else row[name] for name in head}
     if ends and ends[-1].get("reason") and state.status == "crashed":
         plain["error"] = ends[-1]["reason"]
     attempts = attempts_of(story)

@@ -17,7 +17,7 @@ from tracker.logs import decode
 from tracker.projections import MetricState, RunState, fold
 from tracker.query import Store, opened_store, run_of
 from tracker.store import schema
-from tracker.store.port import Run
+from tracker.store.port import PURGED, Run
 from tracker.store.reading import Upcaster, select_records, upcaster, without_batches
 from tracker.store.sql import SqlStore
 from tracker.where.times import span_of
@@ -115,7 +115,14 @@ def _moment(connection: Connection, run: Run, seq: int, as_today: Upcaster) -> M
     coarse = without_batches(until).order_by(events.c.seq)
     records = as_today([Record(*row) for row in connection.execute(coarse)])
     then = fold(RunState(), records)
-    (event,) = as_today([_last(connection, until)])
+    last = _last(connection, until)
+    if last is None:
+        purged = f" It was purged: event {run.state.last_seq} is what is left."
+        raise InvalidArgument(
+            f"Of run {run.name!r} no event up to {seq} is stored."
+            + (purged if run.state.status == PURGED else "")
+        )
+    (event,) = as_today([last])
     logged = _logged(connection, until, as_today)
     planned = _planned(records, event)
     return Moment(
@@ -141,9 +148,9 @@ def _moment(connection: Connection, run: Run, seq: int, as_today: Upcaster) -> M
     )
 
 
-def _last(connection: Connection, until: Any) -> Record:
-    found = connection.execute(until.order_by(desc(schema.events.c.seq)).limit(1)).one()
-    return Record(*found)
+def _last(connection: Connection, until: Any) -> Record | None:
+    found = connection.execute(until.order_by(desc(schema.events.c.seq)).limit(1)).first()
+    return None if found is None else Record(*found)
 
 
 def _logged(connection: Connection, until: Any, as_today: Upcaster) -> Record | None:
