@@ -65,7 +65,7 @@ $(VENV)/assets.stamp: package-lock.json tools/assets.py | $(VENV)/test.stamp
 pytest: $(VENV)/test.stamp $(VENV)/assets.stamp  ## Run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not faults'
 	@# By themselves: they kill and stop what others would be using, and watch the clock.
-	$(BIN)/python -m pytest -n $(FAULT_WORKERS) --dist loadfile -m faults
+	$(MAKE) faults
 
 faults: $(VENV)/test.stamp  ## Run the fault tests and print their table; LONG=1: far more of them
 	$(BIN)/python -m pytest -n $(FAULT_WORKERS) --dist loadfile -m faults $(if $(LONG),--long)

@@ -1,4 +1,4 @@
-"""Seconds of a command of the shell, from its start to its end."""
+"""Milliseconds of a command of the shell, from its start to its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +17,6 @@ _RUNS, _LISTED = 10_000, 1_000
 _IMPORTS = "import sqlalchemy, typer"
 
 
-def seconds(command: list[str], environment: dict[str, str]) -> float:
-    """How long a process takes."""
-    start = time.perf_counter()
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
-
-
 def figures(repeat: int) -> list[Figure]:
     """Listing a thousand runs, and the help; the floor is what every such program loads."""
     program = [sys.executable, "-c", "from tracker.cli import main; main()"]
@@ -33,18 +25,21 @@ def figures(repeat: int) -> list[Figure]:
         store = open_store(url, create=True)
         search.fill(store, _RUNS)
         store.close()
-        timed = partial(
-            seconds, environment={**os.environ, "TRACKER_STORE": url, "TRACKER_HOME": folder}
+        run = partial(
+            subprocess.run,
+            env={**os.environ, "TRACKER_STORE": url, "TRACKER_HOME": folder},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        commands = (
+            [*program, "runs", "list", "--limit", str(_LISTED)],
+            [*program, "--help"],
+            [sys.executable, "-c", _IMPORTS],
         )
         listing, usage, floor = interleaved(
-            [
-                partial(timed, [*program, "runs", "list", "--limit", str(_LISTED)]),
-                partial(timed, [*program, "--help"]),
-                partial(timed, [sys.executable, "-c", _IMPORTS]),
-            ],
-            repeat,
+            [partial(search.milliseconds, partial(run, command)) for command in commands], repeat
         )
     return [
-        Figure(f"tracker runs list, {_LISTED:,} of {_RUNS:,} runs", listing, "s", floor, _IMPORTS),
-        Figure("tracker --help", usage, "s", floor, _IMPORTS),
+        Figure(f"tracker runs list, {_LISTED:,} of {_RUNS:,} runs", listing, "ms", floor, _IMPORTS),
+        Figure("tracker --help", usage, "ms", floor, _IMPORTS),
     ]

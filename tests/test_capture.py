@@ -43,6 +43,13 @@ def fit(callbacks: Any, net: Any = None, x: Any = X, y: Any = Y, **arguments: An
     return (net or model()).fit(x, y, callbacks=callbacks, **settings)
 
 
+def own_warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What was logged, from warnings on, but for TensorFlow's count of retracings by all tests."""
+    return [
+        one for one in caplog.records if one.levelno >= logging.WARNING and one.name != "tensorflow"
+    ]
+
+
 def facts(run: str | None, kind: str) -> list[dict[str, Any]]:
     """The data of a run's facts of one kind."""
     assert run is not None

@@ -15,7 +15,7 @@ import pytest
 import tracker
 from tests.faults.stores import wait_until
 from tests.postgres import PostgresServer
-from tests.test_capture import fit, model
+from tests.test_capture import fit, model, own_warnings
 from tracker import TrackerCallback
 from tracker.delivery import deliver_all
 from tracker.journal import journals
@@ -38,7 +38,7 @@ def test_a_store_that_is_away(
     net.evaluate(*data(), verbose=0, callbacks=[callback])
     callback.close()
     assert len(history.history["loss"]) == 2
-    reports = [one.message for one in caplog.records if one.name == "tracker"]
+    reports = [one.message for one in own_warnings(caplog)]
     assert len(reports) == 1
     assert "cannot be reached" in reports[0]
     assert "tracker journal ship" in reports[0]

@@ -19,7 +19,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import tracker
-from tests.test_capture import facts, fit
+from tests.test_capture import facts, fit, own_warnings
 from tests.test_cli import tracker as command
 from tracker import TrackerCallback
 from tracker.query import latest_runs, run_of
@@ -600,7 +600,7 @@ def test_callbacks_that_are_no_tuners(caplog: pytest.LogCaptureFixture) -> None:
     ]
     callback = TrackerCallback(name="odd")
     fit([callback, *map(Peculiar, odd)])
-    assert not [one for one in caplog.records if one.name == "tracker"]
+    assert own_warnings(caplog) == []
     assert own_params("odd") == {"lr": 0.5, "net.width": 3}
     (began,) = facts("odd", "run_began")
     assert began["trial"] is None

@@ -253,7 +253,8 @@ def test_what_filters_find(sql_store: SqlStore) -> None:  # noqa: F811 - the fix
     }
 
 
-@pytest.mark.parametrize(("few", "near"), [(1, 1), (3, 4), (1_000, 1)])
+@pytest.mark.parametrize("few", [1, 3, 1_000])
+@pytest.mark.parametrize("near", [1, 4])
 def test_pages_of_what_filters_find(
     sqlite_store: SqlStore,  # noqa: F811 - the fixture
     few: int,
