@@ -91,7 +91,7 @@ def list_runs(
 
     Example: tracker runs list --sort val_loss:min --limit 20 --columns name,params.lr,val_loss:min
     """
-    from tracker.search import found_listing, found_runs
+    from tracker.search import listed_runs
 
     form = chosen_format(format, output)
     if watch and (form != "table" or output is not None or not sys.stdout.isatty()):
@@ -99,7 +99,7 @@ def list_runs(
     opened = reading_store(store)
 
     def listing(most: int | None) -> Listing:
-        found = found_runs(
+        listed = listed_runs(
             opened,
             where=where,
             sort=sort,
@@ -107,9 +107,9 @@ def list_runs(
             after=after,
             archived=archived,
             workers=workers,
-            described=columns is not None or only_changed,  # nothing else shows params or tags
+            columns=columns,
+            only_changed=only_changed,
         )
-        listed = found_listing(opened, found, columns=columns, only_changed=only_changed)
         return listed.picked(_shown(listed)) if columns is None and form in _SHORT else listed
 
     if watch:

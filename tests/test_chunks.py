@@ -32,6 +32,7 @@ from tracker.store import chunks, sealing
 from tracker.store.chunks import seal, seal_again
 from tracker.store.opening import connect_store, upgrade_store
 from tracker.store.sql import SqlStore
+from tracker.web.curve_cache import cached_curve
 
 #: Of chunks here: streams of several are short then.
 SIZE = 4_096
@@ -216,6 +217,20 @@ def test_a_curve_that_was_read_without_times_has_none(long_store: SqlStore) -> N
     curve = reading.read_curve(run, "loss", "batch", long_store, timed=False)
     with pytest.raises(ValueError, match="timed=True"):
         curve.at("time")
+
+
+def test_a_curve_is_read_again_for_times_only(long_store: SqlStore) -> None:
+    """One that was read with times serves every axis from then on."""
+    seal(long_store, stored(long_store, long_stream()))
+    (run,) = long_store.runs()
+    bare, again, timed, last = (
+        cached_curve(run, "loss", "batch", long_store, timed=one)
+        for one in (False, False, True, False)
+    )
+    assert bare.moment is None
+    assert again is bare
+    assert timed.moment is not None
+    assert last is timed
 
 
 def test_sealed_ranges_are_not_read_as_rows(long_store: SqlStore) -> None:

@@ -148,7 +148,7 @@ def test_a_fault_shows_no_trace(
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr("tracker.web.pages.runs.found_runs", broken)
-    monkeypatch.setattr("tracker.query.found_runs", broken)
+    monkeypatch.setattr("tracker.query.listed_runs", broken)
     with client(store) as made:
         for path in ("/runs", "/api/v1/runs"):
             answer = made.get(path)

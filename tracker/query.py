@@ -31,7 +31,7 @@ from tracker.frames import (
 )
 from tracker.liveness import with_lost
 from tracker.logs import to_event
-from tracker.search import found_listing, found_runs
+from tracker.search import found_runs, listed_runs
 from tracker.selection import select_run
 from tracker.store import schema
 from tracker.store.opening import open_store
@@ -102,7 +102,7 @@ def runs(
         TrackerError: The store cannot be read.
     """
     with opened_store(store) as opened:
-        found = found_runs(
+        listing = listed_runs(
             opened,
             where=where,
             sort=sort,
@@ -110,8 +110,9 @@ def runs(
             after=after,
             archived=archived,
             workers=workers,
+            columns=columns,
+            only_changed=only_changed,
         )
-        listing = found_listing(opened, found, columns=columns, only_changed=only_changed)
     return listing_frame(listing)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection
 
@@ -63,6 +64,20 @@ def found_runs(
             rarely = partial(by_sets, connection)
         ids = order.ids(connection, condition, limit=limit, after=anchor, rarely=rarely)
         return with_lost(_loaded(connection, ids, described=described))
+
+
+def listed_runs(
+    store: SqlStore,
+    *,
+    columns: str | Sequence[str] | None = None,
+    only_changed: bool = False,
+    **asked: Any,
+) -> Listing:
+    """What `found_listing` shows of what `found_runs` finds; arguments and errors of both."""
+    # Nothing else shows params or tags.
+    described = columns is not None or only_changed
+    found = found_runs(store, described=described, **asked)
+    return found_listing(store, found, columns=columns, only_changed=only_changed)
 
 
 def found_listing(
