@@ -16,10 +16,10 @@ from tests.test_capture import X, Y, fit, model
 from tests.test_cli import later
 from tests.test_cli import tracker as command
 from tests.test_store import sql_store, sqlite_store  # noqa: F401 - fixtures
-from tracker import TrackerCallback
+from tracker import TrackerCallback, grouping
 from tracker.errors import InvalidArgument, RunExists, RunNotFound
 from tracker.event import VERSION, Record
-from tracker.judging import better
+from tracker.judging import Mode, better
 from tracker.query import run_of
 from tracker.store.opening import open_store
 from tracker.store.sql import SqlStore
@@ -126,6 +126,36 @@ def test_equally_good_runs(sql_store: SqlStore) -> None:  # noqa: F811 - the fix
     for mode in ("min", "max"):
         frame = tracker.experiments(mode=mode, store=sql_store)
         assert list(frame["best_run"]) == ["m"]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("at_once", [2, 1_000])
+def test_the_best_wherever_it_stands(
+    sql_store: SqlStore,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+    mode: Mode,
+) -> None:
+    """The same whether an experiment has a run among the best of all, far behind, or none."""
+    monkeypatch.setattr(grouping, "_VALUES", at_once)
+    values = {"good": [0.1, 0.2, 0.3], "middling": [0.5, 0.4], None: [0.6], "bad": [0.9, 0.8]}
+    add(sql_store, "other", trained([0.05], experiment="other", metric="loss"))
+    add(sql_store, "nan", trained([math.nan], experiment="broken"))
+    for experiment, each in values.items():
+        for number, value in enumerate(each):
+            name = f"{experiment}-{number}"
+            add(sql_store, name, trained([value], experiment=experiment))
+    frame = tracker.experiments(mode=mode, store=sql_store)
+    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    end = min if mode == "min" else max
+    assert {row["experiment"]: (row["best_run"], row["best"]) for row in found} == {
+        "other": (None, None),
+        "broken": (None, None),
+        **{
+            experiment: (f"{experiment}-{each.index(end(each))}", end(each))
+            for experiment, each in values.items()
+        },
+    }
 
 
 def test_values_that_are_no_numbers(sql_store: SqlStore) -> None:  # noqa: F811 - the fixture

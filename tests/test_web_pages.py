@@ -167,6 +167,21 @@ def test_the_list_of_runs(page: Page, seen: list[Seen], site: str) -> None:
     assert page.evaluate("window.stays")
 
 
+@pytest.mark.parametrize("path", ["/runs", "/experiments", "/experiments?name=curves"])
+def test_names_of_metrics_are_suggested(page: Page, site: str, path: str) -> None:
+    """They are asked for once, when somebody is about to write one."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site + path, wait_until="networkidle")
+    assert not [url for url in asked if url.endswith("/api/v1/metrics")]
+    field = page.locator("input[name=metric]")
+    for _ in range(2):
+        field.focus()
+        expect(page.locator("datalist option[value=val_loss]")).to_have_count(1)
+        field.blur()
+    assert len([url for url in asked if url.endswith("/api/v1/metrics")]) == 1
+
+
 def test_columns_and_selection(page: Page, site: str) -> None:
     """Columns are chosen on the page; selected runs are compared."""
     page.goto(site + "/runs?where=experiment+%3D+%22curves%22")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from tracker.arguments import check_text
 from tracker.errors import RunExists, RunNotFound
@@ -22,13 +22,15 @@ from tracker.query import Store, opened_store
 from tracker.selection import can_be_stored, listed
 from tracker.store import schema
 from tracker.store.port import Run
-from tracker.store.rows import load_runs
+from tracker.store.rows import load_runs, load_runs_in_order
 from tracker.store.sql import SqlStore
+
+T = TypeVar("T")
 
 #: How many experiments are named to somebody who asks for one that is not there.
 _NAMED = 20
 
-#: Values that are looked for at once.
+#: Values that are looked for, and best ones that are looked at, at once.
 _VALUES = 1_000
 
 _TYPES = {
@@ -66,31 +68,30 @@ def experiments(
         InvalidArgument: `mode` is wrong.
     """
     direction = better(metric, mode)
-    runs = schema.runs.c
     with opened_store(store) as opened, opened.snapshot() as connection:
-        counted = connection.execute(_summary(metric, direction)).all()
-        running = load_runs(connection, where=listed() & (runs.status == "running"))
-        values = {row.best for row in counted if row.best is not None}
-        best = _best_runs(connection, metric, direction, values)
+        counted = connection.execute(_summary()).all()
+        running = load_runs_in_order(connection, _running(connection), described=False)
+        sizes = {row.experiment: row.runs for row in counted}
+        values = _best_values(connection, metric, direction, sizes)
+        best = _best_runs(connection, metric, direction, set(values.values()))
     # Which of them are lost, no query tells: it depends on who lives on this machine.
     lost = Counter(run.state.experiment for run in with_lost(running) if run.state.status == LOST)
     rows = []
     for row in counted:
-        gone = lost[row.experiment]
+        gone, value = lost[row.experiment], values.get(row.experiment)
         rows.append(
             (row.experiment, row.runs, row.groups, row.running - gone, row.finished,
              row.runs - row.running - row.finished + gone, row.started, row.latest,
-             best.get((row.experiment, row.best)), row.best)
+             None if value is None else best[row.experiment, value], value)
         )  # fmt: skip
     rows.sort(key=lambda row: row[7] or 0, reverse=True)
     columns = list(zip(*rows, strict=True)) or [()] * len(_TYPES)
     return typed(dict(zip(_TYPES, columns, strict=True)), _TYPES)
 
 
-def _summary(metric: str, direction: Mode) -> Select[Any]:
-    """For each experiment how many runs it has, of which kinds, when they began, the best value."""
+def _summary() -> Select[Any]:
+    """For each experiment how many runs it has, of which kinds, and when they began."""
     runs = schema.runs.c
-    joined, value = judged(metric, direction)
     return (
         select(
             runs.experiment,
@@ -100,13 +101,60 @@ def _summary(metric: str, direction: Mode) -> Select[Any]:
             func.sum(case((runs.status == "finished", 1), else_=0)).label("finished"),
             func.min(runs.began_at).label("started"),
             func.max(runs.began_at).label("latest"),
-            (func.min if direction == "min" else func.max)(value).label("best"),
         )
-        .select_from(joined)
         # In the order of the runs: half the time of hither and thither in that of an index.
         .with_hint(schema.runs, "NOT INDEXED", dialect_name="sqlite")
         .where(listed())
         .group_by(runs.experiment)
+    )
+
+
+def _running(connection: Connection) -> Sequence[int]:
+    """The ids of runs that their events call running."""
+    runs = schema.runs.c
+    wanted = select(runs.id).where(listed() & (runs.status == "running"))
+    return connection.execute(wanted).scalars().all()
+
+
+def _best_values(
+    connection: Connection, metric: str, direction: Mode, sizes: Mapping[str | None, int]
+) -> dict[str | None, float]:
+    """The best value of each experiment that has any, given how many runs each has."""
+    experiment = schema.runs.c.experiment
+    best: dict[str | None, float] = {}
+    if not metric.startswith(TEST):  # it may be of evaluates, too, which no one index tells
+        # Most experiments that have the metric have a run among the best of all.
+        found = connection.execute(_foremost(metric, direction).limit(_VALUES)).all()
+        for name, value in found:
+            best.setdefault(name, value)
+        if len(found) < _VALUES:
+            return best
+    rest = [name for name in sizes if name not in best]
+    few = 2 * sum(sizes[name] for name in rest) < sum(sizes.values())
+    joined, value = judged(metric, direction)
+    end = (func.min if direction == "min" else func.max)(value)
+    for some in _pieces(rest):
+        among: ColumnElement[bool] = experiment.in_([name for name in some if name is not None])
+        if None in some:
+            among |= experiment.is_(None)
+        wanted = select(experiment, end).select_from(joined).where(among & listed())
+        if not few:
+            wanted = wanted.with_hint(schema.runs, "NOT INDEXED", dialect_name="sqlite")
+        found = connection.execute(wanted.group_by(experiment)).all()
+        best |= {name: value for name, value in found if value is not None}
+    return best
+
+
+def _foremost(metric: str, direction: Mode) -> Select[Any]:
+    """Experiments of runs by what they logged of a metric, the best first."""
+    metrics = schema.run_metrics.c
+    value = metrics[END[direction]]
+    return (
+        select(schema.runs.c.experiment, value)
+        .join_from(schema.run_metrics, schema.runs)
+        .where((metrics.phase == "train") & (metrics.metric == metric))
+        .where(value.is_not(None) & listed())
+        .order_by(value if direction == "min" else value.desc())
     )
 
 
@@ -121,9 +169,7 @@ def _best_runs(
         order_by=(func.coalesce(runs.began_at, 0).desc(), runs.id.desc()),
     )
     found = {}
-    every = sorted(values)
-    for place in range(0, len(every), _VALUES):
-        some = every[place : place + _VALUES]
+    for some in _pieces(sorted(values)):
         having = (
             select(metrics.run_id)
             .where(metrics.metric.in_([metric, metric.removeprefix(TEST)]))
@@ -138,6 +184,12 @@ def _best_runs(
         for row in connection.execute(select(ranked).where(ranked.c.age == 1)):
             found[row.experiment, row.value] = row.name
     return found
+
+
+def _pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A query takes only so many."""
+    for place in range(0, len(values), _VALUES):
+        yield values[place : place + _VALUES]
 
 
 def experiment_runs(

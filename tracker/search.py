@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
-
 from tracker.errors import InvalidArgument
 from tracker.listing import Listing, param_columns, run_listing
 from tracker.liveness import with_lost
 from tracker.ordering import LATEST_FIRST
 from tracker.selection import listed, select_run
-from tracker.store import schema
 from tracker.store.port import Run
-from tracker.store.rows import load_runs
+from tracker.store.rows import load_runs_in_order
 from tracker.store.sql import SqlStore
-
-#: Runs that are loaded at a time: databases take only so many parameters.
-_AT_ONCE = 1_000
 
 
 def found_runs(
@@ -63,7 +57,7 @@ def found_runs(
 
             rarely = partial(by_sets, connection)
         ids = order.ids(connection, condition, limit=limit, after=anchor, rarely=rarely)
-        return with_lost(_loaded(connection, ids, described=described))
+        return with_lost(load_runs_in_order(connection, ids, described=described))
 
 
 def listed_runs(
@@ -115,21 +109,3 @@ def _names(columns: str | Sequence[str]) -> list[str]:
 def _are_known(listing: Listing, columns: str | Sequence[str]) -> bool:
     """Whether all are columns that every list has: then no parser need be loaded."""
     return all(name in listing.columns for name in _names(columns))
-
-
-def _loaded(connection: Connection, ids: Sequence[int], *, described: bool) -> list[Run]:
-    """The runs with these ids, in their order."""
-    runs: dict[int, Run] = {}
-    for place in range(0, len(ids), _AT_ONCE):
-        among = _among(ids[place : place + _AT_ONCE])
-        found = load_runs(connection, where=among, described=described)
-        runs |= {run.id: run for run in found}
-    return [runs[run_id] for run_id in ids]
-
-
-def _among(ids: Sequence[int]) -> ColumnElement[bool]:
-    """A condition for these ids, and for a few between them where that is faster."""
-    low, high = min(ids), max(ids)
-    if high - low < 2 * len(ids):
-        return schema.runs.c.id.between(low, high)
-    return schema.runs.c.id.in_(ids)

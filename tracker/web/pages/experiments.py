@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracker.grouping import experiments, metric_names, ranked_runs
+from tracker.grouping import experiments, ranked_runs
 from tracker.judging import better
 from tracker.plots.figure import PALETTE
 from tracker.store.port import Run
@@ -23,20 +23,16 @@ _METRIC = Parameter("metric", "What runs are judged by.", default="val_loss")
 
 
 def _experiments(store: SqlStore, name: str | None, metric: str) -> tuple[str, Mapping[str, Any]]:
-    names = metric_names(store=store)
     if name is not None:
-        return _experiment(store, name, metric, names)
+        return _experiment(store, name, metric)
     frame = experiments(metric=metric, store=store)
     return "experiments.html", {
         "rows": records(frame),
         "direction": better(metric),
-        "metric_names": names,
     }
 
 
-def _experiment(
-    store: SqlStore, name: str, metric: str, names: Sequence[str]
-) -> tuple[str, Mapping[str, Any]]:
+def _experiment(store: SqlStore, name: str, metric: str) -> tuple[str, Mapping[str, Any]]:
     ranked = ranked_runs(name, metric=metric, store=store)
     groups = _groups(name, ranked)
     return "experiment.html", {
@@ -59,7 +55,6 @@ def _experiment(
         "drawn": [run.uuid for run, value in ranked if value is not None][:_CURVES],
         "palette": PALETTE,
         "direction": better(metric),
-        "metric_names": names,
     }
 
 

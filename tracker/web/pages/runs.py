@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tracker.grouping import metric_names
 from tracker.listing import LENGTH, TIME, Listing, param_columns
 from tracker.plots.figure import PALETTE
 from tracker.plots.naming import metrics_of
@@ -68,8 +67,6 @@ def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
     if asked["view"] == "charts":
         values["metrics"] = metrics_of(shown[:_CURVES])[:_CARDS]
         values |= {"drawn": _CURVES, "palette": PALETTE}
-    else:
-        values["metric_names"] = metric_names(store=store)[:500]
     return "runs.html", values
 
 

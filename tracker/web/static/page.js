@@ -1,6 +1,7 @@
 // What every page has: light or dark, times in the reader's zone, the store's banner.
 
 const root = document.body.dataset.root;
+const SUGGESTED = 500;
 
 /** Addresses under the server's prefix; values of arrays are repeated. */
 export function address(path, query = {}) {
@@ -40,13 +41,16 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+// Made once: a hundred times would take as long as all else that a page does at first.
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
 /** Times in the reader's zone. */
 export function localTimes(within) {
   for (const one of within.querySelectorAll("time[datetime]:not([data-local])")) {
     const when = new Date(one.dateTime);
     if (!Number.isNaN(when.valueOf())) {
       one.title = one.dateTime;
-      one.textContent = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+      one.textContent = moments.format(when);
       one.dataset.local = "";
     }
   }
@@ -74,5 +78,18 @@ document.addEventListener("htmx:responseError", (event) => {
 });
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) document.querySelector("#problem")?.replaceChildren();
+});
+document.addEventListener("focusin", async ({ target }) => {
+  // What can be suggested is asked for when somebody is about to write.
+  const list = target.list, from = list?.dataset.from;
+  if (!from) return;
+  delete list.dataset.from;
+  try {
+    const names = await api(from);
+    list.replaceChildren(...names.slice(0, SUGGESTED).map((value) => element("option", { value })));
+  } catch (error) {
+    list.dataset.from = from;
+    banner(error.message);
+  }
 });
 document.addEventListener("htmx:sendError", () => banner("The server does not answer."));

@@ -18,17 +18,23 @@ function tellSelection() {
     runs.length < 2 ? "Select two runs or more to compare them." : `${runs.length} runs selected.`;
 }
 
-function draw(svg, values, metric) {
+function shape(name, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function draw(cell, values, metric) {
   const low = Math.min(...values), high = Math.max(...values);
   const x = (place) => SPARK.edge + (place / Math.max(values.length - 1, 1)) * (SPARK.width - 2 * SPARK.edge);
   const y = (value) => SPARK.height - SPARK.edge - ((value - low) / (high - low || 1)) * (SPARK.height - 2 * SPARK.edge);
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-  line.setAttribute("points", values.map((value, place) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" "));
-  for (const [name, value] of [["fill", "none"], ["stroke", "currentColor"], ["stroke-width", "1.5"]]) line.setAttribute(name, value);
-  svg.replaceChildren(line);
-  svg.removeAttribute("aria-hidden");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${metric} from ${values[0].toPrecision(4)} to ${values.at(-1).toPrecision(4)}`);
+  const points = values.map((value, place) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const line = shape("polyline", { points, fill: "none", stroke: "currentColor", "stroke-width": "1.5" });
+  const label = `${metric} from ${values[0].toPrecision(4)} to ${values.at(-1).toPrecision(4)}`;
+  cell.replaceChildren(
+    shape("svg", { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, role: "img", "aria-label": label }, line),
+  );
 }
 
 async function sparks() {
