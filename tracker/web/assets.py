@@ -6,7 +6,7 @@ from pathlib import Path
 
 VENDOR = Path(__file__).parent / "vendor"
 
-NAMES = ("htmx.min.js", "uPlot.esm.js", "uPlot.min.css")
+NAMES = ("htmx.min.js", "uPlot.iife.min.js", "uPlot.min.css")
 
 
 def missing() -> list[str]:

@@ -1,8 +1,8 @@
 // Curves by uPlot; nothing else in the page knows it.
 
-import uPlot from "../vendor/uPlot.esm.js";
 import { short, span } from "./numbers.js";
 import { element } from "./page.js";
+import uPlot from "./uplot.js";
 
 // Black is told from a dark ground by nobody.
 const DARK = { "#000000": "#e6e9ee", "#0072B2": "#4aa8e0" };
