@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command line; the process ends with one of the exit codes of the help."""
     # Looking for cycles of garbage, while modules and rows load and once more at the end, would
     # take a fifth of a short command.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may have letters that it cannot encode
