@@ -428,7 +428,8 @@ def test_columns_hold_whatever_hooks_logged(
     for kinds in query.METRIC_KINDS.values():
         known = [one for one in records if one.kind in {*COARSE, "train_batch_end", *kinds}]
         for attempts in ("latest", "all"):
-            ours = column_frames.metric_frame_of("r", through, coarse, kinds, attempts)
+            parts = [column_frames.logged_of(piece, kinds) for piece in through]
+            ours = column_frames.metric_frame_of("r", parts, coarse, kinds, attempts)
             rows = frames.metric_frame("r", known, kinds, attempts)
             assert_frame_equal(ours, rows, check_exact=True)
 

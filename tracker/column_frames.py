@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracker.column_steps import places_of, standing_of
+from tracker.column_steps import FIELDS as STANDING_FIELDS
+from tracker.column_steps import Standing, places_of, standing_of
 from tracker.columns import FIELDS, Columns
 from tracker.event import PHASES, Record
 from tracker.frames import EVENT_TYPES, METRIC_TYPES, Attempts, column_of, free_name
 from tracker.logs import as_double, from_plain
+
+#: Fields of `Columns` that frames of metrics need.
+METRIC_FIELDS = (*STANDING_FIELDS, "at")
 
 _TIME = "datetime64[us, UTC]"
 _NUMBERS = (pa.float64(), pa.int64())
@@ -30,16 +35,72 @@ def event_frame_of(pieces: Sequence[Columns]) -> pd.DataFrame:
     empty = pd.DataFrame(columns=list(series))
     names: dict[str, None] = {}
     for piece in pieces:
-        for layout in _layouts_in_order(piece):
+        for layout in _in_order(piece.layout):
             names |= dict.fromkeys(piece.layouts[layout])
     logged = {free_name(name, empty): _values(name, pieces) for name in names}
-    # pandas would copy columns of one type into one block.
-    return pd.DataFrame(series | logged, copy=False)
+    return _frame(series | logged)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What events of some kinds have logged, a row for each number."""
+
+    standing: Standing
+    #: Which event of the piece each row is of.
+    row: NDArray[np.int64]
+    #: Those of `METRIC_FIELDS`, the metric's name, and the number.
+    fields: Mapping[str, pa.Array]
+    metric: pa.DictionaryArray
+    value: NDArray[np.float64]
+
+    def where(self, mask: NDArray[np.bool_]) -> Logged:
+        """Those rows for which the mask is true."""
+        if mask.all():
+            return self
+        wanted = pa.array(mask)
+        fields = {name: array.filter(wanted) for name, array in self.fields.items()}
+        metric = self.metric.filter(wanted)
+        return Logged(self.standing, self.row[mask], fields, metric, self.value[mask])
+
+
+def logged_of(piece: Columns, kinds: Sequence[str]) -> Logged:
+    """What events of these kinds have logged.
+
+    Args:
+        piece: Events of a run, with `METRIC_FIELDS`.
+        kinds: The kinds.
+    """
+    places = np.flatnonzero(piece.of_kinds(kinds))
+    layout = piece.layout[places]
+    rows, orders, codes, values = [], [], [], []
+    names: dict[str, int] = {}
+    for number in _in_order(layout):
+        own = places[layout == number]
+        for order, name in enumerate(piece.layouts[number]):
+            there, numbers = numbers_of(piece.of(name).take(pa.array(own)))
+            rows.append(own[there])
+            orders.append(np.full(len(there), order, np.int32))
+            codes.append(np.full(len(there), names.setdefault(name, len(names)), np.int32))
+            values.append(numbers)
+    row = _concatenated(rows).astype(np.int64)
+    by_event = np.lexsort((_concatenated(orders), row))
+    row = row[by_event]
+    taken = pa.array(row)
+    return Logged(
+        standing=standing_of(piece, kinds),
+        row=row,
+        fields={name: piece.fields[name].take(taken) for name in METRIC_FIELDS},
+        metric=pa.DictionaryArray.from_arrays(
+            pa.array(_concatenated(codes).astype(np.int32)[by_event]),
+            pa.array(list(names), pa.string()),
+        ),
+        value=_concatenated(values).astype(np.float64)[by_event],
+    )
 
 
 def metric_frame_of(
     run: str,
-    pieces: Sequence[Columns],
+    parts: Sequence[Logged],
     coarse: Sequence[Record],
     kinds: Sequence[str],
     attempts: Attempts = "latest",
@@ -48,36 +109,34 @@ def metric_frame_of(
 
     Args:
         run: The run's name.
-        pieces: All its events.
+        parts: Of all its events, what those of the kinds have logged.
         coarse: Its `call_began` and `epoch_end`.
         kinds: The kinds whose values are wanted.
         attempts: `"latest"`, or `"all"` to keep what a later attempt ran again.
     """
-    places = places_of([standing_of(piece, kinds) for piece in pieces], coarse)
+    places = places_of([part.standing for part in parts], coarse)
     # That of a fit's own validation says what the end of its epoch says.
     wanted = places.of_kinds(kinds) & (
         ~places.of_kinds(["test_end"]) | places.each(places.evaluates)
     )
     if attempts == "latest":
         wanted &= places.counts
-    count = sum(map(len, pieces))
+    count = sum(part.standing.count for part in parts)
     chosen, step = np.zeros(count, bool), np.full(count, np.nan)
     row = places.row
     chosen[row[wanted]] = True
     step[row] = places.step()
-    parts: list[dict[str, Any]] = []
-    begin = 0
-    for piece in pieces:
-        own = slice(begin, begin + len(piece))
-        begin += len(piece)
-        part = _long(piece.where(chosen[own]), step[own][chosen[own]])
-        parts.append(part | {"row": own.start + np.flatnonzero(chosen[own])[part["row"]]})
-    frame = _metric_frame(run, parts)
+    begins = np.cumsum([0, *(part.standing.count for part in parts)])
+    kept, rows = [], []
+    for part, begin in zip(parts, begins.tolist(), strict=False):
+        kept.append(part.where(chosen[begin + part.row]))
+        rows.append(begin + kept[-1].row)
+    frame = _metric_frame(run, kept, _concatenated([step[own] for own in rows]))
     if attempts == "latest" and places.resumed:
         rank = np.empty(count, np.int64)
         rank[row[places.order]] = np.arange(len(places.order))
-        rows = _concatenated([part["row"] for part in parts])
-        frame = frame.iloc[np.argsort(rank[rows], kind="stable")].reset_index(drop=True)
+        by_order = np.argsort(rank[_concatenated(rows)], kind="stable")
+        frame = frame.iloc[by_order].reset_index(drop=True)
     return frame
 
 
@@ -98,8 +157,8 @@ def numbers_of(array: pa.Array) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     return places[are], np.array(numbers, np.float64)
 
 
-def _layouts_in_order(piece: Columns) -> list[int]:
-    found, first = np.unique(piece.layout, return_index=True)
+def _in_order(layout: NDArray[np.int32]) -> list[int]:
+    found, first = np.unique(layout, return_index=True)
     return [int(number) for number in found[np.argsort(first)]]
 
 
@@ -109,7 +168,7 @@ def _typed(arrays: Sequence[pa.Array], type_: pa.DataType, dtype: str) -> Any:
         return pd.arrays.ArrowStringArray(whole.cast(pa.large_string()))
     if dtype == _TIME:
         numbers = _plain(whole).view("datetime64[us]")
-        return pd.DatetimeIndex(numbers).tz_localize("UTC")
+        return pd.DatetimeIndex(numbers).tz_localize("UTC").array
     return pd.arrays.IntegerArray(_plain(whole), _missing(whole))
 
 
@@ -160,57 +219,30 @@ def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
     return np.concatenate(arrays) if arrays else np.empty(0)
 
 
-def _long(piece: Columns, step: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
-    """A row for each number that these events logged: which event's, which metric's."""
-    rows, places, metrics, values = [], [], [], []
-    for layout in _layouts_in_order(piece):
-        for place, name in enumerate(piece.layouts[layout]):
-            own = np.flatnonzero(piece.layout == layout)
-            there, numbers = numbers_of(piece.of(name).take(pa.array(own)))
-            own = own[there]
-            rows.append(own)
-            places.append(np.full(len(own), place))
-            metrics += [(name, len(own))]
-            values.append(numbers)
-    row = _concatenated(rows).astype(np.int64)
-    order = np.lexsort((_concatenated(places), row))
-    names = list(dict.fromkeys(name for name, _ in metrics))
-    codes = _concatenated([np.full(count, names.index(name)) for name, count in metrics])
-    row = row[order]
-    taken = pa.array(row)
-    return {
-        "row": row,
-        "fields": {name: array.take(taken) for name, array in piece.fields.items()},
-        "step": step[row],
-        "metric": pa.DictionaryArray.from_arrays(
-            pa.array(codes[order].astype(np.int32)), pa.array(names, pa.string())
-        ),
-        "value": _concatenated(values)[order],
-    }
-
-
-def _metric_frame(run: str, parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    count = sum(len(part["step"]) for part in parts)
-    step = _concatenated([part["step"] for part in parts])
+def _metric_frame(run: str, parts: Sequence[Logged], step: NDArray[np.float64]) -> pd.DataFrame:
     unknown = np.isnan(step)
-    kinds = [part["fields"]["kind"] for part in parts]
-    phases = [_phases(kind) for kind in kinds]
+    phases = [_phases(part.fields["kind"]) for part in parts]
     text = pa.dictionary(pa.int32(), pa.string())
     columns: dict[str, Any] = {
-        "run": pd.arrays.ArrowStringArray(pa.chunked_array([pa.repeat(run, count)]).cast(
+        "run": pd.arrays.ArrowStringArray(pa.chunked_array([pa.repeat(run, len(step))]).cast(
             pa.large_string())),
         "phase": _typed(phases, text, "string"),
     }  # fmt: skip
     for name in ("attempt", "call", "epoch", "batch"):
-        arrays = [part["fields"][name] for part in parts]
+        arrays = [part.fields[name] for part in parts]
         columns[name] = _typed(arrays, FIELDS[name], "Int64")
     columns["step"] = pd.arrays.IntegerArray(
         np.where(unknown, 1, step).astype(np.int64), unknown.astype(bool)
     )
-    columns["at"] = _typed([part["fields"]["at"] for part in parts], pa.int64(), _TIME)
-    columns["metric"] = _typed([part["metric"] for part in parts], text, "string")
-    columns["value"] = _concatenated([part["value"] for part in parts]).astype(np.float64)
-    return pd.DataFrame({name: columns[name] for name in METRIC_TYPES})
+    columns["at"] = _typed([part.fields["at"] for part in parts], pa.int64(), _TIME)
+    columns["metric"] = _typed([part.metric for part in parts], text, "string")
+    columns["value"] = _concatenated([part.value for part in parts]).astype(np.float64)
+    return _frame({name: columns[name] for name in METRIC_TYPES})
+
+
+def _frame(columns: Mapping[str, Any]) -> pd.DataFrame:
+    # pandas would copy columns of one type into one block.
+    return pd.DataFrame(columns, copy=False)
 
 
 def _phases(kind: pa.DictionaryArray) -> pa.DictionaryArray:

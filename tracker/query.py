@@ -479,15 +479,21 @@ def _metrics_of(
     """The tidy values of one run; of all metrics, or of these at least."""
     needed = sorted({"call_began", "train_batch_end", "epoch_end", *kinds})
     if _is_long(run, needed):
-        from tracker.column_frames import metric_frame_of
+        from tracker.column_frames import METRIC_FIELDS, logged_of, metric_frame_of
         from tracker.column_steps import COARSE
         from tracker.store.chunks import read_columns
 
         with store.snapshot() as connection:
             coarse = coarse_of(connection, run, COARSE)
-            pieces = read_columns(connection, run, lambda piece: piece, names=names)
-        if pieces is not None:
-            return metric_frame_of(run.name, pieces, coarse, kinds, attempts)
+            parts = read_columns(
+                connection,
+                run,
+                lambda piece: logged_of(piece, kinds),
+                fields=METRIC_FIELDS,
+                names=names,
+            )
+        if parts is not None:
+            return metric_frame_of(run.name, parts, coarse, kinds, attempts)
     records = _fetch(store, run, _select_events(run.id, kind=needed))
     return metric_frame(run.name, records, kinds, attempts)
 
