@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from sqlalchemy import make_url, text
@@ -22,8 +24,9 @@ import tracker
 from tests.strategies import logs as any_logs
 from tests.strategies import streams
 from tests.streams import START, Stream, fit_stream, identity
-from tracker import column_frames, frames, query
-from tracker.column_steps import COARSE
+from tracker import column_frames, columns, frames, query
+from tracker.column_spans import SPAN_FIELDS, spans_of
+from tracker.column_steps import COARSE, FIELDS, Standing, standing_of
 from tracker.columns import FORMAT, Columns, columns_of_records, from_bytes
 from tracker.event import HOOKS, Record
 from tracker.logs import encode
@@ -432,6 +435,29 @@ def test_columns_hold_whatever_hooks_logged(
             ours = column_frames.metric_frame_of("r", parts, coarse, kinds, attempts)
             rows = frames.metric_frame("r", known, kinds, attempts)
             assert_frame_equal(ours, rows, check_exact=True)
+
+
+@settings(max_examples=60)
+@given(streams(), st.sampled_from([0, 3, 200]))
+def test_spans_are_told_or_worked_out(records: list[Record], most: int) -> None:
+    """Where events stand is the same whether a chunk tells its spans, or has too many for that."""
+    piece = columns_of_records(records)
+    assume(piece is not None)
+    assert piece is not None
+    spans = spans_of(*(piece.fields[name] for name in SPAN_FIELDS))
+    of_each = [(one.attempt, one.call, one.epoch) for one in records]
+    changes = [place for place, one in enumerate(of_each) if not place or one != of_each[place - 1]]
+    assert spans.starts.tolist() == changes
+    with mock.patch.object(columns, "_MOST_SPANS", most):
+        body = piece.to_bytes()
+    read = from_bytes(body, FIELDS)
+    assert ("epoch" in read.fields) == (len(spans) > most)
+    for kinds in query.METRIC_KINDS.values():
+        expected, found = (
+            [getattr(standing_of(one, kinds), field.name) for field in fields(Standing)]
+            for one in (piece, read)
+        )
+        assert all(map(np.array_equal, found, expected))
 
 
 @settings(max_examples=40)

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tracker.column_spans import SPAN_FIELDS
 from tracker.column_steps import FIELDS as STANDING_FIELDS
 from tracker.column_steps import Standing, places_of, standing_of
 from tracker.columns import FIELDS, Columns
@@ -20,7 +21,7 @@ from tracker.frames import EVENT_TYPES, METRIC_TYPES, Attempts, column_of, free_
 from tracker.logs import as_double, from_plain
 
 #: Fields of `Columns` that frames of metrics need.
-METRIC_FIELDS = (*STANDING_FIELDS, "at")
+METRIC_FIELDS = (*STANDING_FIELDS, *SPAN_FIELDS, "at")
 
 _TIME = "datetime64[us, UTC]"
 _NUMBERS = (pa.float64(), pa.int64())
@@ -89,7 +90,7 @@ def logged_of(piece: Columns, kinds: Sequence[str]) -> Logged:
     return Logged(
         standing=standing_of(piece, kinds),
         row=row,
-        fields={name: piece.fields[name].take(taken) for name in METRIC_FIELDS},
+        fields={name: piece.fields[name].take(taken) for name in METRIC_FIELDS if name in FIELDS},
         metric=pa.DictionaryArray.from_arrays(
             pa.array(_concatenated(codes).astype(np.int32)[by_event]),
             pa.array(list(names), pa.string()),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tracker.column_spans import NONE, SPANS, whole
 from tracker.event import HOOKS, Record
 from tracker.logs import decode
 from tracker.projections import identities
@@ -19,11 +20,8 @@ from tracker.steps import planned_steps
 if TYPE_CHECKING:  # pyarrow takes a while to load
     from tracker.columns import Columns
 
-#: Stands for what an event does not have: no call, epoch or batch has this number.
-NONE = -(2**63)
-
 #: Fields of `Columns` that are needed, and kinds of the records that are.
-FIELDS = ("kind", "attempt", "call", "epoch", "batch")
+FIELDS = ("kind", "batch", SPANS)
 COARSE = ("call_began", "epoch_end")
 
 _Call = tuple[int, int | None]
@@ -74,23 +72,21 @@ def standing_of(piece: Columns, kinds: Collection[str]) -> Standing:
     known = kind.dictionary.to_pylist()
     code = kind.indices.to_numpy()
     row = np.flatnonzero(_of_kinds(code, known, needed))
-    attempt, call, epoch, batch = (_whole(piece.fields[name]) for name in FIELDS[1:])
-    spans = starts_of(attempt, call, epoch)
+    spans = piece.spans()
     # Those that begin with others than these events begin with the next of these.
-    starts, last = np.searchsorted(row, spans), np.zeros(len(spans), bool)
+    starts, last = np.searchsorted(row, spans.starts), np.zeros(len(spans), bool)
     last[:-1] = starts[:-1] < starts[1:]
     last[-1:] = starts[-1:] < len(row)
-    spans, starts = spans[last], starts[last]
     return Standing(
         count=len(piece),
         row=row.astype(np.int32),
         kind=code[row].astype(np.int16),
         kinds=known,
-        batch=batch[row],
-        starts=starts,
-        attempt=attempt[spans],
-        call=call[spans],
-        epoch=epoch[spans],
+        batch=whole(piece.fields["batch"])[row],
+        starts=starts[last],
+        attempt=spans.attempt[last],
+        call=spans.call[last],
+        epoch=spans.epoch[last],
     )
 
 
@@ -304,25 +300,9 @@ def _of_kinds(
     return found
 
 
-def _whole(array: Any) -> _Numbers:
-    """Integers, `NONE` where one is missing."""
-    # Only the widest have room for what stands for one that is missing.
-    filled = array.cast("int64").fill_null(NONE) if array.null_count else array
-    return np.asarray(filled.to_numpy(), np.int64)
-
-
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any = np.int64) -> NDArray[Any]:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
 def _number(value: Any) -> int | None:
     return None if value == NONE else int(value)
-
-
-def starts_of(*columns: NDArray[Any]) -> NDArray[np.intp]:
-    """Where rows begin that are not as the one before: of columns of one length, at least one."""
-    changed = np.zeros(len(columns[0]), bool)
-    changed[:1] = True
-    for column in columns:
-        changed[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(changed)

@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 from pyarrow import compute, parquet
 
+from tracker.column_spans import SPAN_FIELDS, SPANS, Spans, spans_of
 from tracker.event import FACTS, VERSION, Record
 from tracker.logs import NON_FINITE
 
@@ -38,6 +39,8 @@ _LAYOUT, _VALUE = "layout", "value:"
 #: Under which the file has its layouts, its kinds, of which it numbers them, and the names of
 #: its values: a name may be any text.
 _LAYOUTS, _KINDS, _NAMES = b"layouts", b"kinds", b"names"
+#: And its spans where they are few: they are looked up, not unpacked, by who asks for no more.
+_SPANS, _MOST_SPANS = b"spans", 200
 #: Integers as steps, doubles byte by byte: what is left of them is small, and fast to unpack.
 _STEPS, _BYTES = "DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"
 _MOST_LAYOUTS = 10_000
@@ -65,6 +68,8 @@ class Columns:
     #: By key, null where an event has none: doubles where all are floats, 64-bit integers where
     #: all are such, else the JSON text of each value (see `tracker.logs`).
     values: Mapping[str, pa.Array]
+    #: Where that is told; else `spans` works it out.
+    known_spans: Spans | None = None
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -85,7 +90,13 @@ class Columns:
         """The same events, of what they logged only these."""
         layouts = [tuple(name for name in keys if name in names) for keys in self.layouts]
         values = {name: array for name, array in self.values.items() if name in names}
-        return Columns(self.fields, self.layout, layouts, values)
+        return Columns(self.fields, self.layout, layouts, values, self.known_spans)
+
+    def spans(self) -> Spans:
+        """Where attempts, calls and epochs begin."""
+        if self.known_spans is not None:
+            return self.known_spans
+        return spans_of(*(self.fields[name] for name in SPAN_FIELDS))
 
     def of(self, name: str) -> pa.Array:
         """What these events logged under a name; nulls where it is none of theirs."""
@@ -113,6 +124,9 @@ class Columns:
             _KINDS: orjson.dumps(kind.dictionary.to_pylist()),
             _NAMES: orjson.dumps(list(self.values)),
         }
+        spans = self.spans()
+        if len(spans) <= _MOST_SPANS:
+            told[_SPANS] = spans.to_json()
         table = pa.table(columns)
         encodings = {name: _encoding(array.type) for name, array in columns.items()}
         sink = pa.BufferOutputStream()
@@ -138,15 +152,18 @@ def from_bytes(
 
     Args:
         body: The bytes.
-        fields: Only these of `FIELDS`: the others are not unpacked.
+        fields: Only these of `FIELDS`, and `SPANS`: the others are not unpacked.
         names: Of what was logged only these, as `Columns.named`.
 
     Raises:
         pyarrow.ArrowException, OSError, KeyError: They are no such bytes.
     """
-    kept = FIELDS if fields is None else fields
+    kept = [name for name in FIELDS if fields is None or name in fields]
     with parquet.ParquetFile(pa.BufferReader(body)) as file:
         told = file.metadata.metadata
+        spans = Spans.from_json(told[_SPANS]) if _SPANS in told else None
+        if spans is None and fields is not None and SPANS in fields:
+            kept += [name for name in SPAN_FIELDS if name not in kept]
         values = {
             f"{_VALUE}{place}": name
             for place, name in enumerate(orjson.loads(told[_NAMES]))
@@ -167,6 +184,7 @@ def from_bytes(
         arrays[_LAYOUT].to_numpy(),
         [tuple(layout) for layout in orjson.loads(told[_LAYOUTS])],
         {name: arrays[stored] for stored, name in values.items()},
+        spans,
     )
     return columns if names is None else columns.named(names)
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.column_spans import NONE, starts_of
 from tracker.column_steps import (
     COARSE,
     FIELDS,
-    NONE,
     Standing,
     places_of,
     standing_of,
-    starts_of,
 )
 from tracker.errors import UnknownColumn
 from tracker.event import PHASES
