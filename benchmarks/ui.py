@@ -270,7 +270,7 @@ def figures(runs: int, events: int, repeat: int) -> list[Figure]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ui", description=__doc__)
-    parser.add_argument("--runs", type=int, default=30_000)
+    parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=1_000_000, help="of the long run")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each, interleaved")
     arguments = parser.parse_args()

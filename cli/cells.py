@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tracker.legibility import printable
+from tracker.legibility import encodable, printable
 from tracker.listing import Listing
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _json_value(value: Any) -> Any:
     import orjson
 
     if isinstance(value, dict):
-        return {_encodable(str(key)): _json_value(item) for key, item in value.items()}
+        return {encodable(str(key)): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(item) for item in value]
     if value is None or type(value).__name__ in _MISSING:
@@ -92,7 +92,7 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, str):
-        return _encodable(value)
+        return encodable(value)
     if isinstance(value, orjson.Fragment) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, float):
@@ -102,11 +102,6 @@ def _json_value(value: Any) -> Any:
     from tracker.logs import to_plain
 
     return to_plain(value)
-
-
-def _encodable(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 has."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _duration(seconds: float) -> str:

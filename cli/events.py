@@ -166,13 +166,14 @@ def _spread(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     from tracker.event import HOOKS
+    from tracker.frames import free_name
 
     hooks = [
         logs if kind in HOOKS else {}
         for kind, logs in zip(frame["kind"], frame.pop("logs"), strict=True)
     ]
     logged = {
-        f"logs.{name}" if name in frame else str(name): pd.Series(
+        free_name(str(name), frame): pd.Series(
             [logs.get(name) for logs in hooks], index=frame.index, dtype="object"
         )
         for name in dict.fromkeys(name for logs in hooks for name in logs)

@@ -132,7 +132,7 @@ def write_text(text: str, output: Path | None = None) -> None:
         sys.stdout.flush()
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InvalidArgument(f"{output} cannot be written: {error.strerror}.") from error
 
@@ -252,7 +252,15 @@ def _write_parquet(frame: pd.DataFrame, output: Path | None) -> None:
         raise InvalidArgument(
             "Parquet is not for terminals. Give a file: --output runs.parquet, or use a pipe."
         )
-    data: bytes = frame.to_parquet(None, index=False)
+    from pyarrow import ArrowException
+
+    try:
+        data: bytes = frame.to_parquet(None, index=False)
+    except (ArrowException, UnicodeEncodeError) as error:
+        raise InvalidArgument(
+            f"Parquet has no type for one of the columns: {error}. Take another --format, or "
+            "leave that column out."
+        ) from None
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from tracker.errors import DriverMissing, InvalidArgument
 from tracker.estimates import BatchEstimates, BatchKey, Estimate
 from tracker.event import FACTS, PHASES, Record
+from tracker.legibility import encodable
 from tracker.listing import Listing, run_listing
 from tracker.logs import as_double, decode_many
 from tracker.projections import winners
@@ -73,7 +74,8 @@ def as_kind(frame: pd.DataFrame, kind: FrameKind) -> Any:
     """The frame as one of another library; see `check_kind`.
 
     Raises:
-        InvalidArgument: It has a column of mixed values, which the other kinds have no type for.
+        InvalidArgument: It has a column of mixed values, which the other kinds have no type for,
+            or half a character, which no text of theirs can have.
     """
     if kind == "pandas":
         return frame
@@ -83,6 +85,11 @@ def as_kind(frame: pd.DataFrame, kind: FrameKind) -> Any:
         raise InvalidArgument(
             f"What was logged has no one type, which as_={kind!r} needs: {error}. Take pandas, or "
             "logs='json'."
+        ) from None
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"A text that was logged has {error.object[error.start : error.end]!r}, half a "
+            f"character, which as_={kind!r} cannot hold. Take pandas, or logs='json'."
         ) from None
     if kind == "arrow":
         return table
@@ -97,11 +104,11 @@ def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
     frame = typed(dict(zip(EVENT_TYPES, columns, strict=False)), EVENT_TYPES)
     texts = columns[-1]
     if logs == "json":
-        frame["logs"] = pd.array(list(texts), dtype="string")
+        frame["logs"] = texts_of(texts)
         return frame
     decoded = decode_many(texts)
     if logs == "dict":
-        frame["logs"] = pd.Series(decoded, index=frame.index, dtype="object")
+        frame["logs"] = _objects_of(decoded)
         return frame
     facts = set(FACTS)
     hooks = [
@@ -218,8 +225,7 @@ def _phases(records: Sequence[Record]) -> dict[tuple[int, int | None], str]:
 
 def free_name(name: str, frame: pd.DataFrame) -> str:
     """A column name for a metric that does not hide a column of ours."""
-    if not name.isprintable():  # no column's name has half a character
-        name = name.encode("utf-8", "backslashreplace").decode()
+    name = encodable(name)
     return f"logs.{name}" if name in frame.columns else name
 
 
@@ -230,7 +236,21 @@ def column_of(values: list[Any]) -> Any:
         return np.array([np.nan if value is None else value for value in values], dtype="float64")
     if kinds == {int} and all(abs(value or 0) < 2**63 for value in values):
         return pd.array(values, dtype="Int64")
-    return pd.Series(values, dtype="object").to_numpy()
+    return _objects_of(values)
+
+
+def _objects_of(values: Sequence[Any]) -> Any:
+    """A column of what is in it as it is: of an array pandas would guess at the types."""
+    return pd.Series(list(values), dtype="object")
+
+
+def texts_of(values: Iterable[str | None]) -> Any:
+    """A column of texts."""
+    texts = list(values)
+    try:
+        return pd.array(texts, dtype="string")
+    except UnicodeEncodeError:
+        return pd.array([one and encodable(one) for one in texts], dtype="string")
 
 
 def typed(columns: dict[str, Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
@@ -242,7 +262,9 @@ def _array(values: Sequence[Any], dtype: str) -> Any:
     if dtype == "float64":
         return np.array([np.nan if value is None else value for value in values], dtype="float64")
     if dtype == "object":
-        return pd.Series(list(values), dtype="object").to_numpy()
+        return _objects_of(values)
+    if dtype == "string":
+        return texts_of(values)
     if dtype not in (_TIME, "timedelta64[us]"):
         return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload]
     missing = np.iinfo("int64").min

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def encodable(text: str) -> str:
+    """The text with halves of characters, which no UTF-8 has, as escapes.
+
+    File names that are no UTF-8 have them, and with them parameters and messages of errors.
+    """
+    return text if text.isprintable() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(text: str) -> str:
     """The text on one line, with what would move a cursor, change colours or break XML escaped."""
     if text.isprintable():

@@ -31,6 +31,7 @@ from typing import Any, Literal
 import orjson
 
 from tracker.event import Event, Record
+from tracker.legibility import encodable
 
 #: What is kept of arrays: a summary, every value, or shape and dtype only.
 Outputs = Literal["summary", "full", "none"]
@@ -239,7 +240,7 @@ def _plain_rare(value: Any, outputs: Outputs, depth: int) -> Any:
     if isinstance(value, ArraySummary):
         return {"$array": _plain_summary(value)}
     if isinstance(value, Opaque):
-        return {"$object": {"type": value.type, "repr": _plain_repr(value.repr)}}
+        return {"$object": {"type": value.type, "repr": encodable(value.repr)}}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         try:
             return _plain_array(_as_numpy(value), outputs, depth)
@@ -259,11 +260,7 @@ def _plain_object(value: Any) -> dict[str, Any]:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - somebody else's __repr__
         text = f"<repr failed: {type(error).__name__}>"
-    return {"$object": {"type": _type_name(value), "repr": _plain_repr(text[:_REPR_LENGTH])}}
-
-
-def _plain_repr(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+    return {"$object": {"type": _type_name(value), "repr": encodable(text[:_REPR_LENGTH])}}
 
 
 def _type_name(value: Any) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tracker.event import BY_HAND, PHASES, VERSION, Record, rows_of
+from tracker.legibility import encodable
 from tracker.logs import as_double, decode
 
 _BATCH = Record._fields.index("batch")
@@ -296,10 +297,7 @@ def _stated(state: RunState, record: Record, data: Mapping[str, Any]) -> RunStat
 
 def _text(value: Any) -> str:
     """A text that every database takes: no NUL, no lone surrogates."""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return encodable(str(value).replace("\x00", "\\x00"))
 
 
 def _text_or_none(value: Any) -> str | None:

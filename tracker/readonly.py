@@ -273,7 +273,7 @@ def _column(values: Sequence[Any]) -> Any:
         return pd.array(values, dtype="string")
     if kinds == {datetime}:
         return pd.to_datetime(pd.Series(values), utc=True).astype("datetime64[us, UTC]").array
-    return pd.Series(values, dtype="object").to_numpy()
+    return pd.Series(values, dtype="object")  # of an array pandas would guess at the types
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tracker.frames import texts_of
 from tracker.judging import better
 from tracker.projections import flatten
 from tracker.store.port import Run
@@ -44,7 +45,7 @@ def side_by_side(
         noise: First parts of names that are said never to differ.
     """
     keys = dict.fromkeys(key for section in sections for key in section)
-    columns: dict[str, Any] = {"name": pd.array(list(keys), dtype="string")}
+    columns: dict[str, Any] = {"name": texts_of(keys)}
     for name, section in zip(names, sections, strict=True):
         columns[name] = pd.Series([section.get(key) for key in keys], dtype="object")
     differs = [

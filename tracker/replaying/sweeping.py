@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tracker.errors import InvalidArgument, ModelNeeded, RunNotFound, TrackerError
-from tracker.frames import typed
+from tracker.frames import texts_of, typed
 from tracker.query import Store, latest_runs, opened_store, run_of
 from tracker.replaying.driver import driven, look_at_batches
 from tracker.replaying.fit import stored_fit
@@ -98,8 +98,8 @@ def sweep(
     if len(errors) == len(found):
         raise errors[0]
     frame = _frame([(value, verdict) for _, value, verdict, _ in columns], name)
-    frame.insert(0, "run", pd.Series([one[0] for one in columns], dtype="string"))
-    frame["error"] = pd.Series([one[3] for one in columns], dtype="string")
+    frame.insert(0, "run", texts_of(one[0] for one in columns))
+    frame["error"] = texts_of(one[3] for one in columns)
     return frame
 
 

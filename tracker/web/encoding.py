@@ -12,6 +12,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from tracker.legibility import encodable
+
 
 def json_bytes(value: Any) -> bytes:
     """Any answer of ours as JSON; frames as lists of rows."""
@@ -20,8 +22,10 @@ def json_bytes(value: Any) -> bytes:
 
 def plain(value: Any) -> Any:
     """What JSON can have."""
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value)
     if isinstance(value, float):
@@ -32,7 +36,7 @@ def plain(value: Any) -> Any:
         # A gap in a curve is null.
         return np.ascontiguousarray(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {encodable(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, datetime):
         return None if value is pd.NaT else value.isoformat()
     if isinstance(value, timedelta):
@@ -60,5 +64,5 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         if gone is not None:
             values = [None if away else one for one, away in zip(values, gone, strict=True)]
         columns.append(values)
-    names = [str(name) for name in frame.columns]
+    names = [encodable(str(name)) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -82,7 +82,7 @@ def arrow_bytes(frame: pd.DataFrame) -> bytes:
 
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
         raise InvalidArgument(f"This is no Arrow table: {error}. Take format=json.") from error
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:

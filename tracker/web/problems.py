@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.types import Scope
 
 from tracker import errors
 from tracker.masking import mask_text
+from tracker.web.encoding import json_bytes
 from tracker.web.templating import render, route_path
 
 _log = logging.getLogger("tracker.web")
@@ -40,7 +40,7 @@ def problem(scope: Scope, status: int, title: str, detail: str, **more: Any) -> 
     headers = {name.decode().lower() for name, _ in scope.get("headers", [])}
     if route_path(scope).startswith("/api/"):
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-        return Response(orjson.dumps(body), status, media_type="application/problem+json")
+        return Response(json_bytes(body), status, media_type="application/problem+json")
     template = "problem_piece.html" if "hx-request" in headers else "problem.html"
     return Response(
         render(scope, template, title=title, detail=detail, status=status),

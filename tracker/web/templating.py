@@ -19,6 +19,8 @@ from tracker.web.assets import VENDOR
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+#: What becomes of halves of characters.
+_ERRORS = "backslashreplace"
 
 
 def route_path(scope: Scope) -> str:
@@ -27,15 +29,16 @@ def route_path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-def render(scope: Scope, template: str, **values: Any) -> str:
+def render(scope: Scope, template: str, **values: Any) -> bytes:
     """A template with values; `url` in it makes addresses under the server's prefix."""
     root = scope["app"].state.context.settings.prefix
 
     def url(path: str, **query: Any) -> str:
         given = [(name, str(value)) for name, value in query.items() if value not in (None, "")]
-        return f"{root}{path}" + (f"?{urlencode(given)}" if given else "")
+        return f"{root}{path}" + (f"?{urlencode(given, errors=_ERRORS)}" if given else "")
 
-    return _environment().get_template(template).render(url=url, root=root, **values)
+    page = _environment().get_template(template).render(url=url, root=root, **values)
+    return page.encode("utf-8", _ERRORS)
 
 
 @cache

@@ -24,7 +24,7 @@ def page(path: str, view: View, parameters: Sequence[Parameter] = ()) -> Route:
     async def respond(request: Request) -> Response:
         asked = values_of(parameters, request.path_params, request.query_params.multi_items())
 
-        def answer() -> str:
+        def answer() -> bytes:
             template, values = view(context_of(request).store, **asked)
             return render(request.scope, template, asked=asked, **values)
 
