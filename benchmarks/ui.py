@@ -234,9 +234,7 @@ def figures(runs: int, events: int, repeat: int) -> list[Figure]:
         url = f"sqlite:///{folder}/ui.db"
         store = open_store(url, create=True)
         coming = fill(store, runs, events)
-        read, bare = interleaved(
-            [partial(first_read, url), partial(bare_read, store)], max(repeat // 2, 2)
-        )
+        read, bare = interleaved([partial(first_read, url), partial(bare_read, store)], repeat)
         found.append(Figure("first read of a metric", read, "ms", bare, "SELECT body FROM chunks"))
         with server(url) as (site, pid), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=_ARGUMENTS)
