@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import update
@@ -134,6 +136,23 @@ def test_pages_are_sound(browser: Browser, site: str, path: str, scheme: Any) ->
     found.check()
 
 
+def test_more_rows_are_like_those_before(site: str) -> None:
+    """Their columns are those of the table, whatever these runs have of them."""
+    like = ["name", "val_loss", "none", "params.width", "odd `name", "min(val_loss)"]
+    shown = {"where": "experiment = 'curves'", "sort": "name", "limit": "2"}
+    answer = httpx2.get(f"{site}/runs/more", params={**shown, "like": json.dumps(like)})
+    assert answer.status_code == 200, answer.text
+    rows = [re.findall(r"<td[^>]*>(.*)</td>", row) for row in answer.text.split("<tr ")[1:3]]
+    assert [[re.sub("<.*?>", "", cell) for cell in row[2:]] for row in rows] == [
+        ["curve-2", "0.8", "", "2", "", "0.5"],
+        ["curve-3", "0.8", "", "3", "", "0.5"],
+    ]
+    for wrong in ("[1]", "{}", "["):
+        told = httpx2.get(f"{site}/runs/more", params={"like": wrong})
+        assert told.status_code == 400
+        assert "like must be a JSON list" in told.text
+
+
 def test_names_of_users_are_never_markup(page: Page, site: str) -> None:
     """Run, metric, params, tags, error and traceback are shown as they are written."""
     uuid = identity("", 7).uuid
@@ -153,6 +172,11 @@ def test_the_list_of_runs(page: Page, seen: list[Seen], site: str) -> None:
     expect(rows).to_have_count(100)
     page.mouse.wheel(0, 20_000)
     expect(rows).to_have_count(157)
+    # The later ones have metrics that the first ones lack: no column of theirs is another's.
+    columns = page.locator("table.runs thead th").count()
+    lengths = "[...document.querySelectorAll('tr[data-run]')].map((row) => row.cells.length)"
+    assert set(page.evaluate(lengths)) == {columns}
+    expect(page.locator("tr", has_text="curve-2").locator("td").nth(2)).to_have_text("finished")
     expect(page.locator("tr", has_text="curve-2").locator(".spark polyline")).to_have_count(1)
     seen[0].expected = ["400 (Bad Request)", "Response Status Error Code 400"]
     page.evaluate("window.stays = true")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tracker.listing import LENGTH, TIME, Listing, param_columns
+import orjson
+
+from tracker.errors import InvalidArgument, InvalidFilter, UnknownColumn
+from tracker.listing import LENGTH, TIME, Column, Listing, param_columns
 from tracker.plots.figure import PALETTE
 from tracker.plots.naming import metrics_of
 from tracker.search import found_listing, found_runs
@@ -16,8 +19,9 @@ from tracker.web.pages.figures import LOG
 from tracker.web.pages.page import page
 from tracker.web.parameters import Parameter
 
-#: Rows that a page has at first, and that each scroll adds.
-ROWS = 100
+#: Rows that a page has at first, and that each scroll adds; and how many of them its first answer
+#: has, which are more than a screen shows: a browser draws them in half the time of all.
+ROWS, _AT_ONCE = 100, 40
 #: Runs and metrics that the grid of curves draws.
 _CURVES, _CARDS = 10, 24
 
@@ -32,6 +36,8 @@ _STATUS = Parameter("status", "Only of this status.", choices=STATUSES)
 _SORT = Parameter("sort", "Fields, - before one for the greatest first.")
 _COLUMNS = Parameter("cols", "Columns, with commas between them.")
 _AFTER = Parameter("after", "The run behind which the rows begin.")
+_LIMIT = Parameter("limit", "At most so many rows.", "integer", ROWS, least=1, most=ROWS)
+_LIKE = Parameter("like", "The columns of the rows before, as a JSON list.")
 _VIEW = Parameter("view", "A table, or curves.", default="table", choices=("table", "charts"))
 _METRIC = Parameter("metric", "Whose small curve each row has.", default="val_loss")
 
@@ -44,6 +50,15 @@ class Cell(NamedTuple):
     kind: str
 
 
+class _More(NamedTuple):
+    """The rows that follow."""
+
+    after: str
+    limit: int
+    #: When they are asked for: `load`, at once, or `revealed`, when somebody scrolls there.
+    when: str
+
+
 class Row(NamedTuple):
     """A run in the table."""
 
@@ -53,18 +68,23 @@ class Row(NamedTuple):
 
 
 def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
-    found = _found(store, asked, ROWS + 1)
-    shown, more = found[:ROWS], len(found) > ROWS
+    shown, more = _page(store, asked, ROWS)
     listing, columns = _listing(store, shown, asked["cols"])
+    is_table = asked["view"] == "table"
+    rows = _rows(listing, columns, shown)
     values: dict[str, Any] = {
-        "rows": _rows(listing, columns, shown),
+        "rows": rows[:_AT_ONCE] if is_table else rows,
         "columns": columns,
         "numbers": {name for name in columns if _kind(listing, name) in ("number", "length")},
-        "more": shown[-1].uuid if more else None,
+        "more": more,
         "statuses": STATUSES,
         "choices": _choices(listing, shown),
     }
-    if asked["view"] == "charts":
+    if is_table:
+        if len(rows) > _AT_ONCE:
+            rest = len(rows) - _AT_ONCE
+            values["more"] = _More(rows[_AT_ONCE - 1].uuid, rest, "load")
+    else:
         values["metrics"] = metrics_of(shown[:_CURVES])[:_CARDS]
         values |= {"drawn": _CURVES, "palette": PALETTE}
     return "runs.html", values
@@ -72,14 +92,24 @@ def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _more(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
     """The rows behind those that a page has."""
-    found = _found(store, asked, ROWS + 1)
-    shown = found[:ROWS]
-    listing, columns = _listing(store, shown, asked["cols"])
+    shown, more = _page(store, asked, asked["limit"])
+    if asked["like"] is None:
+        listing, columns = _listing(store, shown, asked["cols"])
+    else:
+        columns = _names(asked["like"])
+        listing = _like(store, shown, columns)
     return "runs_rows.html", {
         "rows": _rows(listing, columns, shown),
         "columns": columns,
-        "more": shown[-1].uuid if len(found) > ROWS else None,
+        "more": more,
     }
+
+
+def _page(store: SqlStore, asked: Mapping[str, Any], limit: int) -> tuple[list[Run], _More | None]:
+    """So many runs at the most, and what follows them."""
+    found = _found(store, asked, limit + 1)
+    shown = found[:limit]
+    return shown, _More(shown[-1].uuid, ROWS, "revealed") if len(found) > limit else None
 
 
 def _found(store: SqlStore, asked: Mapping[str, Any], limit: int) -> list[Run]:
@@ -105,6 +135,29 @@ def _listing(
     # Whatever is chosen, a row has its run's name and status.
     names = [*(name for name in ("status", "name") if name not in names), *names]
     return Listing({**listing.columns, **chosen.columns}, listing.rows), names
+
+
+def _names(text: str) -> list[str]:
+    try:
+        names = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgument(f"like must be a JSON list of texts. Received: {text!r}.")
+    return names
+
+
+def _like(store: SqlStore, runs: Sequence[Run], names: Sequence[str]) -> Listing:
+    """The runs as these columns, which may be of what none of them has."""
+    columns = dict(found_listing(store, runs).columns)
+    for name in names:
+        if name not in columns:
+            try:
+                (found,) = found_listing(store, runs, columns=[name]).columns.values()
+            except (InvalidFilter, UnknownColumn):
+                found = Column([None] * len(runs), "float64")
+            columns[name] = found
+    return Listing(columns, len(runs))
 
 
 def _rows(listing: Listing, columns: Sequence[str], runs: Sequence[Run]) -> list[Row]:
@@ -136,5 +189,5 @@ _PARAMETERS = (_WHERE, _STATUS, _SORT, _COLUMNS, _METRIC, _AFTER, _VIEW, AXIS, S
 
 ROUTES = [
     page("/runs", _runs, _PARAMETERS),
-    page("/runs/more", _more, _PARAMETERS),
+    page("/runs/more", _more, (*_PARAMETERS, _LIMIT, _LIKE)),
 ]
