@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -140,17 +139,16 @@ def test_more_rows_are_like_those_before(site: str) -> None:
     """Their columns are those of the table, whatever these runs have of them."""
     like = ["name", "val_loss", "none", "params.width", "odd `name", "min(val_loss)"]
     shown = {"where": "experiment = 'curves'", "sort": "name", "limit": "2"}
-    answer = httpx2.get(f"{site}/runs/more", params={**shown, "like": json.dumps(like)})
+    answer = httpx2.get(f"{site}/runs/more", params={**shown, "like": like})
     assert answer.status_code == 200, answer.text
     rows = [re.findall(r"<td[^>]*>(.*)</td>", row) for row in answer.text.split("<tr ")[1:3]]
     assert [[re.sub("<.*?>", "", cell) for cell in row[2:]] for row in rows] == [
         ["curve-2", "0.8", "", "2", "", "0.5"],
         ["curve-3", "0.8", "", "3", "", "0.5"],
     ]
-    for wrong in ("[1]", "{}", "["):
-        told = httpx2.get(f"{site}/runs/more", params={"like": wrong})
-        assert told.status_code == 400
-        assert "like must be a JSON list" in told.text
+    told = httpx2.get(f"{site}/runs/more", params={"like": ["a"] * 501})
+    assert told.status_code == 400
+    assert "500" in told.text
 
 
 def test_names_of_users_are_never_markup(page: Page, site: str) -> None:

@@ -34,7 +34,12 @@ def render(scope: Scope, template: str, **values: Any) -> bytes:
     root = scope["app"].state.context.settings.prefix
 
     def url(path: str, **query: Any) -> str:
-        given = [(name, str(value)) for name, value in query.items() if value not in (None, "")]
+        given: list[tuple[str, str]] = []
+        for name, value in query.items():
+            if isinstance(value, list | tuple):
+                given += [(name, str(one)) for one in value]
+            elif value not in (None, ""):
+                given.append((name, str(value)))
         return f"{root}{path}" + (f"?{urlencode(given, errors=_ERRORS)}" if given else "")
 
     page = _environment().get_template(template).render(url=url, root=root, **values)

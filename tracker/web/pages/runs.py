@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
-from tracker.errors import InvalidArgument, InvalidFilter, UnknownColumn
+from tracker.errors import InvalidFilter, UnknownColumn
 from tracker.listing import LENGTH, TIME, Column, Listing, param_columns
 from tracker.plots.figure import PALETTE
 from tracker.plots.naming import metrics_of
@@ -37,7 +35,7 @@ _SORT = Parameter("sort", "Fields, - before one for the greatest first.")
 _COLUMNS = Parameter("cols", "Columns, with commas between them.")
 _AFTER = Parameter("after", "The run behind which the rows begin.")
 _LIMIT = Parameter("limit", "At most so many rows.", "integer", ROWS, least=1, most=ROWS)
-_LIKE = Parameter("like", "The columns of the rows before, as a JSON list.")
+_LIKE = Parameter("like", "The columns of the rows before.", many=500)
 _VIEW = Parameter("view", "A table, or curves.", default="table", choices=("table", "charts"))
 _METRIC = Parameter("metric", "Whose small curve each row has.", default="val_loss")
 
@@ -93,11 +91,11 @@ def _runs(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
 def _more(store: SqlStore, **asked: Any) -> tuple[str, Mapping[str, Any]]:
     """The rows behind those that a page has."""
     shown, more = _page(store, asked, asked["limit"])
-    if asked["like"] is None:
-        listing, columns = _listing(store, shown, asked["cols"])
-    else:
-        columns = _names(asked["like"])
+    columns: Sequence[str] = asked["like"]
+    if columns:
         listing = _like(store, shown, columns)
+    else:
+        listing, columns = _listing(store, shown, asked["cols"])
     return "runs_rows.html", {
         "rows": _rows(listing, columns, shown),
         "columns": columns,
@@ -128,23 +126,14 @@ def _listing(
     """The runs as columns, and which of them are shown."""
     listing = found_listing(store, runs)
     if columns is None:
-        metrics = [name for name in listing.columns if name not in {*_USUAL, *_HIDDEN}]
+        # A metric without a name could be no part of an address.
+        metrics = [name for name in listing.columns if name not in {*_USUAL, *_HIDDEN, ""}]
         return listing, [*_USUAL, *metrics[:_METRICS]]
     chosen = found_listing(store, runs, columns=columns)
     names = list(chosen.columns)
     # Whatever is chosen, a row has its run's name and status.
     names = [*(name for name in ("status", "name") if name not in names), *names]
     return Listing({**listing.columns, **chosen.columns}, listing.rows), names
-
-
-def _names(text: str) -> list[str]:
-    try:
-        names = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidArgument(f"like must be a JSON list of texts. Received: {text!r}.")
-    return names
 
 
 def _like(store: SqlStore, runs: Sequence[Run], names: Sequence[str]) -> Listing:
