@@ -252,11 +252,11 @@ def _write_parquet(frame: pd.DataFrame, output: Path | None) -> None:
         raise InvalidArgument(
             "Parquet is not for terminals. Give a file: --output runs.parquet, or use a pipe."
         )
-    from pyarrow import ArrowException
+    from tracker.frames import NOT_ARROW
 
     try:
         data: bytes = frame.to_parquet(None, index=False)
-    except (ArrowException, UnicodeEncodeError) as error:
+    except NOT_ARROW as error:
         raise InvalidArgument(
             f"Parquet has no type for one of the columns: {error}. Take another --format, or "
             "leave that column out."

@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracker.column_spans import SPAN_FIELDS
 from tracker.column_steps import FIELDS as STANDING_FIELDS
 from tracker.column_steps import Standing, places_of, standing_of
 from tracker.columns import FIELDS, Columns
@@ -20,8 +19,9 @@ from tracker.event import PHASES, Record
 from tracker.frames import EVENT_TYPES, METRIC_TYPES, Attempts, column_of, free_name
 from tracker.logs import as_double, from_plain
 
-#: Fields of `Columns` that frames of metrics need.
-METRIC_FIELDS = (*STANDING_FIELDS, *SPAN_FIELDS, "at")
+#: Fields of `Columns` that rows of frames of metrics have, and all that these frames need.
+_ROW_FIELDS = ("kind", "attempt", "call", "epoch", "batch", "at")
+METRIC_FIELDS = frozenset((*_ROW_FIELDS, *STANDING_FIELDS))
 
 _TIME = "datetime64[us, UTC]"
 _NUMBERS = (pa.float64(), pa.int64())
@@ -49,7 +49,7 @@ class Logged:
     standing: Standing
     #: Which event of the piece each row is of.
     row: NDArray[np.int64]
-    #: Those of `METRIC_FIELDS`, the metric's name, and the number.
+    #: Those of `_ROW_FIELDS`, the metric's name, and the number.
     fields: Mapping[str, pa.Array]
     metric: pa.DictionaryArray
     value: NDArray[np.float64]
@@ -83,19 +83,19 @@ def logged_of(piece: Columns, kinds: Sequence[str]) -> Logged:
             orders.append(np.full(len(there), order, np.int32))
             codes.append(np.full(len(there), names.setdefault(name, len(names)), np.int32))
             values.append(numbers)
-    row = _concatenated(rows).astype(np.int64)
+    row = _concatenated(rows).astype(np.int64, copy=False)
     by_event = np.lexsort((_concatenated(orders), row))
     row = row[by_event]
     taken = pa.array(row)
     return Logged(
         standing=standing_of(piece, kinds),
         row=row,
-        fields={name: piece.fields[name].take(taken) for name in METRIC_FIELDS if name in FIELDS},
+        fields={name: piece.fields[name].take(taken) for name in _ROW_FIELDS},
         metric=pa.DictionaryArray.from_arrays(
-            pa.array(_concatenated(codes).astype(np.int32)[by_event]),
+            pa.array(_concatenated(codes).astype(np.int32, copy=False)[by_event]),
             pa.array(list(names), pa.string()),
         ),
-        value=_concatenated(values).astype(np.float64)[by_event],
+        value=_concatenated(values)[by_event],
     )
 
 
@@ -237,7 +237,7 @@ def _metric_frame(run: str, parts: Sequence[Logged], step: NDArray[np.float64]) 
     )
     columns["at"] = _typed([part.fields["at"] for part in parts], pa.int64(), _TIME)
     columns["metric"] = _typed([part.metric for part in parts], text, "string")
-    columns["value"] = _concatenated([part.value for part in parts]).astype(np.float64)
+    columns["value"] = _concatenated([part.value for part in parts])
     return _frame({name: columns[name] for name in METRIC_TYPES})
 
 

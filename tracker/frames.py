@@ -57,6 +57,10 @@ METRIC_TYPES = {
 }
 
 
+#: What is raised where a column of a frame has no type in Arrow, or half a character.
+NOT_ARROW = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError)
+
+
 def check_kind(kind: str) -> None:
     """Refuse a kind of frame that there is none of.
 
@@ -81,15 +85,15 @@ def as_kind(frame: pd.DataFrame, kind: FrameKind) -> Any:
         return frame
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise InvalidArgument(
-            f"What was logged has no one type, which as_={kind!r} needs: {error}. Take pandas, or "
-            "logs='json'."
-        ) from None
     except UnicodeEncodeError as error:
         raise InvalidArgument(
             f"A text that was logged has {error.object[error.start : error.end]!r}, half a "
             f"character, which as_={kind!r} cannot hold. Take pandas, or logs='json'."
+        ) from None
+    except NOT_ARROW as error:
+        raise InvalidArgument(
+            f"What was logged has no one type, which as_={kind!r} needs: {error}. Take pandas, or "
+            "logs='json'."
         ) from None
     if kind == "arrow":
         return table
@@ -108,7 +112,7 @@ def event_frame(records: Sequence[Record], logs: EventLogs) -> pd.DataFrame:
         return frame
     decoded = decode_many(texts)
     if logs == "dict":
-        frame["logs"] = _objects_of(decoded)
+        frame["logs"] = objects_of(decoded)
         return frame
     facts = set(FACTS)
     hooks = [
@@ -236,10 +240,10 @@ def column_of(values: list[Any]) -> Any:
         return np.array([np.nan if value is None else value for value in values], dtype="float64")
     if kinds == {int} and all(abs(value or 0) < 2**63 for value in values):
         return pd.array(values, dtype="Int64")
-    return _objects_of(values)
+    return objects_of(values)
 
 
-def _objects_of(values: Sequence[Any]) -> Any:
+def objects_of(values: Sequence[Any]) -> Any:
     """A column of what is in it as it is: of an array pandas would guess at the types."""
     return pd.Series(list(values), dtype="object")
 
@@ -262,7 +266,7 @@ def _array(values: Sequence[Any], dtype: str) -> Any:
     if dtype == "float64":
         return np.array([np.nan if value is None else value for value in values], dtype="float64")
     if dtype == "object":
-        return _objects_of(values)
+        return objects_of(values)
     if dtype == "string":
         return texts_of(values)
     if dtype not in (_TIME, "timedelta64[us]"):

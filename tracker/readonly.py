@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from tracker.errors import InvalidArgument, InvalidQuery, QueryTimeout, StoreUnreachable
+from tracker.frames import objects_of
 from tracker.location import sqlite_path
 from tracker.masking import mask_url
 from tracker.query import Store, opened_store
@@ -273,7 +274,7 @@ def _column(values: Sequence[Any]) -> Any:
         return pd.array(values, dtype="string")
     if kinds == {datetime}:
         return pd.to_datetime(pd.Series(values), utc=True).astype("datetime64[us, UTC]").array
-    return pd.Series(values, dtype="object")  # of an array pandas would guess at the types
+    return objects_of(values)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.frames import texts_of
+from tracker.frames import objects_of, texts_of
 from tracker.judging import better
 from tracker.projections import flatten
 from tracker.store.port import Run
@@ -47,7 +47,7 @@ def side_by_side(
     keys = dict.fromkeys(key for section in sections for key in section)
     columns: dict[str, Any] = {"name": texts_of(keys)}
     for name, section in zip(names, sections, strict=True):
-        columns[name] = pd.Series([section.get(key) for key in keys], dtype="object")
+        columns[name] = objects_of([section.get(key) for key in keys])
     differs = [
         key.partition(".")[0] not in noise
         and any(not same(sections[0].get(key), other.get(key)) for other in sections[1:])

@@ -80,9 +80,11 @@ def arrow_bytes(frame: pd.DataFrame) -> bytes:
     """
     import pyarrow as pa
 
+    from tracker.frames import NOT_ARROW
+
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+    except NOT_ARROW as error:
         raise InvalidArgument(f"This is no Arrow table: {error}. Take format=json.") from error
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
